@@ -1,0 +1,1 @@
+"""Makes sticks: recipe -> host root -> disk image -> store -> device, and tries them in an emulated PC."""

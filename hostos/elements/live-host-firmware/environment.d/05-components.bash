@@ -1,0 +1,1 @@
+export DIB_DEBIAN_COMPONENTS=main,non-free-firmware

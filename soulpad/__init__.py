@@ -1,0 +1,1 @@
+"""SoulPad: a PC's soul on a USB disk."""

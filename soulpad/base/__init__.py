@@ -1,0 +1,1 @@
+"""What everything stands on: errors, outside programs, units, durable files, secrets."""

@@ -1,0 +1,43 @@
+"""Sizes as people write them, and back."""
+
+from __future__ import annotations
+
+import re
+
+from soulpad.base.errors import BadInput
+
+KIB = 1 << 10
+MIB = 1 << 20
+GIB = 1 << 30
+SECTOR_BYTES = 512
+
+_FACTORS = {
+    "": 1, "B": 1,
+    "K": KIB, "KIB": KIB, "KB": 10**3,
+    "M": MIB, "MIB": MIB, "MB": 10**6,
+    "G": GIB, "GIB": GIB, "GB": 10**9,
+    "T": 1 << 40, "TIB": 1 << 40, "TB": 10**12,
+}  # fmt: skip
+
+
+def parse_bytes(text: str) -> int:
+    """Bytes of a size such as ``8GiB``, ``512M`` or ``16GB``; raises BadInput."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
+    if not match or match[2].upper() not in _FACTORS:
+        raise BadInput(f"{text!r} is not a size", "write it like 8GiB, 512MiB or 16GB")
+    return int(float(match[1]) * _FACTORS[match[2].upper()])
+
+
+def format_bytes(count: int) -> str:
+    """``count`` bytes with a binary unit and three significant digits."""
+    value = float(count)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{count} bytes" if unit == "bytes" else f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}"
+        value /= 1024
+    return f"{value:.3g} TiB"
+
+
+def round_up(count: int, multiple: int) -> int:
+    """The least multiple of ``multiple`` that is not below ``count``."""
+    return -(-count // multiple) * multiple

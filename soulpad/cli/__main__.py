@@ -1,0 +1,3 @@
+from soulpad.cli.main import entry
+
+entry()

@@ -1,0 +1,1 @@
+"""One module a command: EPILOG, add_arguments(parser), run(arguments)."""
