@@ -40,6 +40,7 @@ class Machine:
     cpu_model: str = ANY_PC_CPU
     video: str = "virtio"
     nic: str = "virtio"
+    sound: str = "none"
     mac_address: str = "52:54:00:50:41:44"
 
     def to_fields(self) -> dict[str, Any]:
@@ -57,6 +58,7 @@ class Machine:
             cpu_model=fields.text("cpu_model"),
             video=fields.text("video"),
             nic=fields.text("nic"),
+            sound=fields.text("sound"),
             mac_address=fields.text("mac_address"),
         )
 

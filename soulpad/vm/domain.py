@@ -1,0 +1,125 @@
+"""The libvirt domain of a parcel, as a pure function of its frozen machine and of this run's files.
+
+Guest RAM is a shared file in the store. libvirt names and deletes such files by itself, so the memory back end,
+the CPU and the waiting for an incoming state go to QEMU by ``qemu:commandline`` (libvirt keeps track of the rest).
+``enforce`` makes QEMU refuse a CPU that lacks a feature of the model; without it the guest would crash later.
+Source: libvirt formatdomain.html; QEMU docs/system/invocation, docs/devel/migration.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from soulpad.store.parcel import Machine
+
+QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
+ET.register_namespace("qemu", QEMU_NAMESPACE)
+
+Accelerator = Literal["kvm", "qemu"]
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """What this run of the machine uses. ``preload``: the library that drops QEMU's huge-page advice, which would
+    make every first touch of a guest page read 2 MB (None: not installed). ``serial_device``: a character device
+    of the host for the guest's first serial port, or None for a port that leads nowhere."""
+
+    ram: Path
+    disks: tuple[Path, ...]
+    spice_socket: Path
+    preload: Path | None = None
+    serial_device: Path | None = None
+
+
+def domain_xml(
+    uuid: str, machine: Machine, files: RunFiles, accelerator: Accelerator, *, incoming: bool = False
+) -> str:
+    """The domain's XML; ``incoming`` makes QEMU wait for a device state instead of starting at the reset vector."""
+    domain = ET.Element("domain", type=accelerator)
+    add(domain, "name", text="parcel")
+    add(domain, "uuid", text=uuid)
+    # A new generation id each run tells the guest to reseed its random numbers (Microsoft's VM Generation ID).
+    add(domain, "genid")
+    add(domain, "memory", text=str(machine.memory_mib), unit="MiB")
+    add(domain, "vcpu", text=str(machine.vcpus))
+    system = add(domain, "os")
+    add(system, "type", text="hvm", arch="x86_64", machine=machine.machine_type)
+    add(system, "boot", dev="hd")
+    features = add(domain, "features")
+    add(features, "acpi")
+    add(features, "apic")
+    add(domain, "clock", offset="utc")
+    add(domain, "on_poweroff", text="destroy")
+    add(domain, "on_reboot", text="restart")
+    add(domain, "on_crash", text="destroy")
+    power = add(domain, "pm")
+    add(power, "suspend-to-mem", enabled="no")
+    add(power, "suspend-to-disk", enabled="no")
+    add_devices(domain, machine, files)
+    add_command_line(domain, machine, files, incoming)
+    ET.indent(domain)
+    return ET.tostring(domain, encoding="unicode")
+
+
+def add_devices(domain: ET.Element, machine: Machine, files: RunFiles) -> None:
+    """The guest's devices: part of the frozen machine. Only back ends (paths, sockets) may differ between runs."""
+    devices = add(domain, "devices")
+    add(devices, "emulator", text="/usr/bin/qemu-system-x86_64")
+    for index, (disk, path) in enumerate(zip(machine.disks, files.disks, strict=True)):
+        element = add(devices, "disk", type="file", device="disk")
+        # cache=none: the page cache serves the guest's RAM file; a guest's flush reaches the stick either way.
+        add(element, "driver", name="qemu", type="raw", cache="none", io="threads", discard="unmap")
+        add(element, "source", file=str(path))
+        prefix = "vd" if disk.bus == "virtio" else "sd"
+        add(element, "target", dev=f"{prefix}{chr(ord('a') + index)}", bus=disk.bus)
+    add(devices, "controller", type="usb", index="0", model="qemu-xhci")
+    add(devices, "controller", type="virtio-serial", index="0")
+    add(devices, "input", type="tablet", bus="usb")
+    add(devices, "input", type="keyboard", bus="usb")
+    network = add(devices, "interface", type="user")
+    add(network, "mac", address=machine.mac_address)
+    add(network, "model", type=machine.nic)
+    graphics = add(devices, "graphics", type="spice")
+    add(graphics, "listen", type="socket", socket=str(files.spice_socket))
+    add(add(devices, "video"), "model", type=machine.video)
+    add_serial(devices, files.serial_device)
+    agent = add(devices, "channel", type="spicevmc")
+    add(agent, "target", type="virtio", name="com.redhat.spice.0")
+    if machine.sound != "none":
+        add(devices, "sound", model=machine.sound)
+        add(devices, "audio", id="1", type="spice")
+    # Pages that the guest frees are punched out of the RAM file: less to read, write and keep.
+    add(devices, "memballoon", model="virtio", freePageReporting="on")
+    random = add(devices, "rng", model="virtio")
+    add(random, "backend", text="/dev/urandom", model="random")
+
+
+def add_serial(devices: ET.Element, device: Path | None) -> None:
+    """The guest always has one serial port; where it leads is this run's affair."""
+    serial = add(devices, "serial", type="dev" if device else "null")
+    if device:
+        add(serial, "source", path=str(device))
+    add(serial, "target", type="isa-serial", port="0")
+
+
+def add_command_line(domain: ET.Element, machine: Machine, files: RunFiles, incoming: bool) -> None:
+    """What libvirt has no words for."""
+    line = add(domain, f"{{{QEMU_NAMESPACE}}}commandline")
+    ram = f"memory-backend-file,id=ram0,size={machine.memory_mib}M,mem-path={files.ram},share=on"
+    arguments = ["-object", ram, "-machine", "memory-backend=ram0", "-cpu", f"{machine.cpu_model},enforce"]
+    if incoming:
+        arguments += ["-incoming", "defer"]
+    for argument in arguments:
+        add(line, f"{{{QEMU_NAMESPACE}}}arg", value=argument)
+    if files.preload:
+        add(line, f"{{{QEMU_NAMESPACE}}}env", name="LD_PRELOAD", value=str(files.preload))
+
+
+def add(parent: ET.Element, tag: str, *, text: str | None = None, **attributes: str) -> ET.Element:
+    """Appends an element."""
+    element = ET.SubElement(parent, tag, attributes)
+    element.text = text
+    return element

@@ -1,0 +1,165 @@
+"""The only module that speaks libvirt: one embedded QEMU driver in this process, no daemon.
+
+``qemu:///embed?root=DIR`` keeps everything below DIR; events need a running event loop, which lives in a thread.
+Suspending and resuming go past libvirt's own save images: RAM is a shared file that stays where it is
+(``x-ignore-shared``), only the device state (about 0.5 MB) is migrated to and from a file.
+Source: libvirt drvqemu.html "Embedded driver"; QEMU docs/devel/migration/main.rst, qapi/migration.json.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import libvirt
+import libvirt_qemu
+
+from soulpad.base.errors import CannotResume, SoulpadError
+from soulpad.vm.domain import Accelerator
+
+log = logging.getLogger("soulpad.vm")
+
+POLL_SECONDS = 0.01
+QEMU_CONF = """\
+user = "{user}"
+group = "{group}"
+dynamic_ownership = 1
+remember_owner = 0
+security_driver = "none"
+security_default_confined = 0
+namespaces = []
+cgroup_controllers = []
+stdio_handler = "file"
+max_core = 0
+"""
+
+
+class MachineFailed(SoulpadError):
+    """QEMU could not start or ended by itself."""
+
+    exit_code = 52
+
+
+class Hypervisor:
+    """The embedded driver below ``root``; QEMU runs as ``user``."""
+
+    def __init__(self, root: Path, user: str = "root", group: str = "root") -> None:
+        configuration = root / "etc" / "qemu.conf"
+        configuration.parent.mkdir(parents=True, exist_ok=True)
+        configuration.write_text(QEMU_CONF.format(user=user, group=group))
+        libvirt.registerErrorHandler(lambda _context, error: log.debug("libvirt: %s", error[2]), None)
+        libvirt.virEventRegisterDefaultImpl()
+        threading.Thread(target=_run_events, name="libvirt-events", daemon=True).start()
+        self._root = root
+        self._connection = libvirt.open(f"qemu:///embed?root={root}")
+        self._connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_event, None)
+        self._on_stop: Callable[[], None] | None = None
+
+    def probe(self, accelerator: Accelerator, machine_type: str) -> None:
+        """Has QEMU's capabilities read (seconds on a slow PC), so that the first start need not."""
+        self._connection.getDomainCapabilities(
+            "/usr/bin/qemu-system-x86_64", "x86_64", machine_type, accelerator, 0
+        )
+
+    def start_paused(self, xml: str, on_stop: Callable[[], None] | None = None) -> RunningMachine:
+        """Starts QEMU with its CPUs stopped. ``on_stop`` is called when the machine ends, whoever ended it.
+
+        Raises MachineFailed with QEMU's own reason, for example the CPU features that this PC lacks.
+        """
+        self._on_stop = on_stop
+        try:
+            domain = self._connection.createXML(xml, libvirt.VIR_DOMAIN_START_PAUSED)
+        except libvirt.libvirtError as error:
+            raise MachineFailed(
+                f"the virtual machine did not start: {reason_of(str(error))}", "the session is kept as it was"
+            ) from error
+        return RunningMachine(domain)
+
+    def vmm_version(self) -> str:
+        """QEMU's version as ``MAJOR.MINOR.MICRO``."""
+        number = self._connection.getVersion()
+        return f"QEMU {number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
+
+    def _on_event(self, _connection: Any, _domain: Any, event: int, _detail: int, _opaque: Any) -> None:
+        if event == libvirt.VIR_DOMAIN_EVENT_STOPPED and self._on_stop:
+            self._on_stop()
+
+
+class RunningMachine:
+    """A started domain, paused or not."""
+
+    def __init__(self, domain: Any) -> None:
+        self._domain = domain
+
+    def resume(self) -> None:
+        """Lets the virtual CPUs run."""
+        self._domain.resume()
+
+    def pause(self) -> None:
+        """Stops the virtual CPUs; block I/O under way is drained by QEMU before this returns."""
+        self._domain.suspend()
+
+    def save_device_state(self, path: Path) -> None:
+        """Writes the device state to ``path``; RAM stays in its file. The machine must be paused."""
+        self._ignore_shared_ram()
+        self._monitor("migrate", uri=f"file:{path}")
+        self._wait_for_migration("saving the device state")
+
+    def load_device_state(self, path: Path) -> None:
+        """Loads what save_device_state wrote into a machine started with ``incoming``."""
+        self._ignore_shared_ram()
+        self._monitor("migrate-incoming", uri=f"file:{path}")
+        self._wait_for_migration("loading the device state")
+
+    def kill(self) -> None:
+        """Ends QEMU at once; what its files hold stays."""
+        try:
+            self._domain.destroy()
+        except libvirt.libvirtError as error:
+            if error.get_error_code() not in (libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_DOMAIN):
+                raise
+
+    def status(self) -> str:
+        """QEMU's run state, such as ``running`` or ``paused``."""
+        return str(self._monitor("query-status")["status"])
+
+    def _ignore_shared_ram(self) -> None:
+        capabilities = [{"capability": "x-ignore-shared", "state": True}]
+        self._monitor("migrate-set-capabilities", capabilities=capabilities)
+
+    def _wait_for_migration(self, what: str) -> None:
+        while True:
+            try:
+                answer = self._monitor("query-migrate")
+            except libvirt.libvirtError as error:
+                raise CannotResume(f"{what} failed: {reason_of(str(error))}", "nothing was changed") from error
+            match answer.get("status"):
+                case "completed":
+                    return
+                case "failed" | "cancelled":
+                    raise CannotResume(f"{what} failed: {answer.get('error-desc', 'no reason given')}", "nothing was changed")
+            time.sleep(POLL_SECONDS)
+
+    def _monitor(self, command: str, **arguments: Any) -> dict[str, Any]:
+        request = json.dumps({"execute": command, "arguments": arguments})
+        answer = json.loads(libvirt_qemu.qemuMonitorCommand(self._domain, request, 0))
+        if "error" in answer:
+            raise CannotResume(f"QEMU refused {command}: {answer['error']['desc']}", "nothing was changed")
+        return dict(answer["return"])
+
+
+def reason_of(message: str) -> str:
+    """The part of a libvirt error that a person can use: QEMU's last complaint if there is one."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    complaints = [line.split("qemu-system-x86_64:", 1)[1].strip() for line in lines if "qemu-system-x86_64:" in line]
+    return "; ".join(complaints) if complaints else (lines[-1] if lines else "no reason given")
+
+
+def _run_events() -> None:
+    while True:
+        libvirt.virEventRunDefaultImpl()
