@@ -12,7 +12,16 @@ LIBRARIES = {"libsoulpad-nohuge.so": "nohuge.c", "libsoulpad-tsc.so": "tsc.c"}
 
 def compile_argv(source: Path, target: Path) -> list[str]:
     """gcc's command line for a shared library without libc."""
-    flags = ["-shared", "-fPIC", "-O2", "-nostdlib", "-fvisibility=hidden", "-fno-stack-protector", "-Wall", "-Werror"]
+    flags = [
+        "-shared",
+        "-fPIC",
+        "-O2",
+        "-nostdlib",
+        "-fvisibility=hidden",
+        "-fno-stack-protector",
+        "-Wall",
+        "-Werror",
+    ]
     return ["gcc", *flags, "-Wl,--build-id=none", "-o", str(target), str(source)]
 
 

@@ -11,7 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-DROPPED = ("dev", "proc", "sys", "run", "tmp", "boot", "var/cache/apt", "var/lib/apt/lists", "etc/resolv.conf")
+DROPPED = (
+    "dev",
+    "proc",
+    "sys",
+    "run",
+    "tmp",
+    "boot",
+    "var/cache/apt",
+    "var/lib/apt/lists",
+    "etc/resolv.conf",
+)
 MOUNT_POINTS = {"dev": 0o755, "proc": 0o555, "sys": 0o555, "run": 0o755, "tmp": 0o1777, "boot": 0o755}
 
 
@@ -33,7 +43,10 @@ def kept(name: str) -> bool:
 def merge(root_tar: Path, overlay: list[Laid], sink: IO[bytes]) -> None:
     """Writes the cleaned root with the overlay to ``sink`` as one tar stream. The overlay wins over the root."""
     overlaid = {str(item.path) for item in overlay}
-    with tarfile.open(root_tar) as source, tarfile.open(fileobj=sink, mode="w|", format=tarfile.PAX_FORMAT) as target:
+    with (
+        tarfile.open(root_tar) as source,
+        tarfile.open(fileobj=sink, mode="w|", format=tarfile.PAX_FORMAT) as target,
+    ):
         folders = set()
         for member in source:
             name = member.name.removeprefix("./")

@@ -83,7 +83,9 @@ class CheckpointManifest:
         state = fields.optional_part("suspended")
         kind = cast(Kind, fields.text("kind"))
         if (kind == "suspended") != (state is not None):
-            raise StoreDamaged(f"{MANIFEST_NAME} is damaged: its kind is {kind!r}", "the other checkpoints are untouched")
+            raise StoreDamaged(
+                f"{MANIFEST_NAME} is damaged: its kind is {kind!r}", "the other checkpoints are untouched"
+            )
         return cls(
             generation=fields.count("generation"),
             parent=fields.optional_count("parent"),
@@ -116,7 +118,8 @@ def verified(folder: Path, generation: int) -> CheckpointManifest:
     manifest = CheckpointManifest.decode(path.read_bytes())
     if manifest.generation != generation:
         raise CannotResume(
-            f"checkpoint {generation} holds the manifest of {manifest.generation}", "choose an older checkpoint"
+            f"checkpoint {generation} holds the manifest of {manifest.generation}",
+            "choose an older checkpoint",
         )
     for name, size_bytes in expected_files(manifest).items():
         _require_size(folder / name, size_bytes, generation)
@@ -150,5 +153,6 @@ def _require_size(path: Path, size_bytes: int, generation: int) -> None:
 def _require_digest(path: Path, sha256: str, generation: int) -> None:
     if sha256_of(path) != sha256:
         raise CannotResume(
-            f"checkpoint {generation}: {path.name} is not what was saved with it", "choose an older checkpoint"
+            f"checkpoint {generation}: {path.name} is not what was saved with it",
+            "choose an older checkpoint",
         )

@@ -42,7 +42,9 @@ def read(path: Path, format_name: str) -> Reader:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise StoreDamaged(f"{path.name} is missing in {path.parent.name}", "the other checkpoints are untouched") from None
+        raise StoreDamaged(
+            f"{path.name} is missing in {path.parent.name}", "the other checkpoints are untouched"
+        ) from None
     return decode(content, format_name, path.name)
 
 
@@ -71,7 +73,11 @@ class Reader:
 
     def part(self, name: str) -> Reader:
         value = self._fields.get(name)
-        return Reader(value, f"{self._where}: {name}") if isinstance(value, dict) else self._refuse(name, "an object")
+        return (
+            Reader(value, f"{self._where}: {name}")
+            if isinstance(value, dict)
+            else self._refuse(name, "an object")
+        )
 
     def parts(self, name: str) -> list[Reader]:
         value = self._fields.get(name)
@@ -80,4 +86,6 @@ class Reader:
         return self._refuse(name, "a list of objects")
 
     def _refuse(self, name: str, kind: str) -> NoReturn:
-        raise StoreDamaged(f"{self._where} is damaged: {name!r} is not {kind}", "the other checkpoints are untouched")
+        raise StoreDamaged(
+            f"{self._where} is damaged: {name!r} is not {kind}", "the other checkpoints are untouched"
+        )

@@ -57,7 +57,9 @@ class Hypervisor:
         threading.Thread(target=_run_events, name="libvirt-events", daemon=True).start()
         self._root = root
         self._connection = libvirt.open(f"qemu:///embed?root={root}")
-        self._connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_event, None)
+        self._connection.domainEventRegisterAny(
+            None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_event, None
+        )
         self._on_stop: Callable[[], None] | None = None
 
     def probe(self, accelerator: Accelerator, machine_type: str) -> None:
@@ -137,12 +139,16 @@ class RunningMachine:
             try:
                 answer = self._monitor("query-migrate")
             except libvirt.libvirtError as error:
-                raise CannotResume(f"{what} failed: {reason_of(str(error))}", "nothing was changed") from error
+                raise CannotResume(
+                    f"{what} failed: {reason_of(str(error))}", "nothing was changed"
+                ) from error
             match answer.get("status"):
                 case "completed":
                     return
                 case "failed" | "cancelled":
-                    raise CannotResume(f"{what} failed: {answer.get('error-desc', 'no reason given')}", "nothing was changed")
+                    raise CannotResume(
+                        f"{what} failed: {answer.get('error-desc', 'no reason given')}", "nothing was changed"
+                    )
             time.sleep(POLL_SECONDS)
 
     def _monitor(self, command: str, **arguments: Any) -> dict[str, Any]:
@@ -156,7 +162,9 @@ class RunningMachine:
 def reason_of(message: str) -> str:
     """The part of a libvirt error that a person can use: QEMU's last complaint if there is one."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    complaints = [line.split("qemu-system-x86_64:", 1)[1].strip() for line in lines if "qemu-system-x86_64:" in line]
+    complaints = [
+        line.split("qemu-system-x86_64:", 1)[1].strip() for line in lines if "qemu-system-x86_64:" in line
+    ]
     return "; ".join(complaints) if complaints else (lines[-1] if lines else "no reason given")
 
 
