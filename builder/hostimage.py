@@ -88,9 +88,7 @@ def host_sources() -> list[Path]:
     package = ROOT / "soulpad"
     modules = [package / name for name in HOST_MODULES]
     packages = [path for name in HOST_PACKAGES for path in files_below(package / name)]
-    data = [
-        path for name in ("initrd", "native", "programs", "rootfs") for path in files_below(HOSTOS / name)
-    ]
+    data = [path for name in ("initrd", "native", "programs", "rootfs") for path in files_below(HOSTOS / name)]
     return [*modules, *packages, *data]
 
 

@@ -23,9 +23,7 @@ def module_name(path: str) -> str:
     return Path(path).name.split(".ko")[0].replace("-", "_")
 
 
-def load_order(
-    wanted: Iterable[str], dependencies: Mapping[str, list[str]], builtin: Iterable[str]
-) -> list[str]:
+def load_order(wanted: Iterable[str], dependencies: Mapping[str, list[str]], builtin: Iterable[str]) -> list[str]:
     """The module files to load, each after those that it needs.
 
     ``dependencies``: modules.dep, file -> files, the last to load first. ``builtin``: names that the kernel holds.

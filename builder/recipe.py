@@ -41,9 +41,7 @@ def read_host_recipe(path: Path) -> HostRecipe:
     fields = {"name": str, "elements": list, "firmware": bool, "compression_level": int}
     for name, kind in fields.items():
         if not isinstance(table.get(name), kind):
-            raise BadInput(
-                f"{path}: {name} must be given and be a {kind.__name__}", "compare it with images/host.toml"
-            )
+            raise BadInput(f"{path}: {name} must be given and be a {kind.__name__}", "compare it with images/host.toml")
     if unknown := sorted(set(table) - set(fields)):
         raise BadInput(f"{path}: unknown field {unknown[0]!r}", f"known are: {', '.join(fields)}")
     if not 1 <= table["compression_level"] <= 22:

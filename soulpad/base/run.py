@@ -107,7 +107,5 @@ def failure(words: Sequence[str], code: int, complaint: str, hint: str = "") -> 
     lines = [line.strip() for line in complaint.splitlines() if line.strip()]
     last = lines[-1] if lines else "it said nothing"
     if "No space left on device" in complaint:
-        return NoSpace(
-            f"{Path(words[0]).name}: no space left on the disk", "free some space and run it again"
-        )
+        return NoSpace(f"{Path(words[0]).name}: no space left on the disk", "free some space and run it again")
     return ProgramFailed(f"{Path(words[0]).name} ended with {code}: {last}", hint)

@@ -38,9 +38,7 @@ def main(argv: Sequence[str]) -> int:
     except SoulpadError as error:
         return complain(error)
     except KeyboardInterrupt:
-        return complain(
-            Interrupted("interrupted; what was half made has been removed", "run it again when you like")
-        )
+        return complain(Interrupted("interrupted; what was half made has been removed", "run it again when you like"))
     except BrokenPipeError:
         return 1
 

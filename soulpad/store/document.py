@@ -73,11 +73,7 @@ class Reader:
 
     def part(self, name: str) -> Reader:
         value = self._fields.get(name)
-        return (
-            Reader(value, f"{self._where}: {name}")
-            if isinstance(value, dict)
-            else self._refuse(name, "an object")
-        )
+        return Reader(value, f"{self._where}: {name}") if isinstance(value, dict) else self._refuse(name, "an object")
 
     def parts(self, name: str) -> list[Reader]:
         value = self._fields.get(name)
@@ -86,6 +82,4 @@ class Reader:
         return self._refuse(name, "a list of objects")
 
     def _refuse(self, name: str, kind: str) -> NoReturn:
-        raise StoreDamaged(
-            f"{self._where} is damaged: {name!r} is not {kind}", "the other checkpoints are untouched"
-        )
+        raise StoreDamaged(f"{self._where} is damaged: {name!r} is not {kind}", "the other checkpoints are untouched")

@@ -51,8 +51,7 @@ class Machine:
         return cls(
             memory_mib=fields.count("memory_mib"),
             disks=tuple(
-                Disk(item.text("file"), item.count("size_bytes"), item.text("bus"))
-                for item in fields.parts("disks")
+                Disk(item.text("file"), item.count("size_bytes"), item.text("bus")) for item in fields.parts("disks")
             ),
             vcpus=fields.count("vcpus"),
             machine_type=fields.text("machine_type"),
@@ -73,9 +72,7 @@ class ParcelDescription:
     uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
 
     def encode(self) -> bytes:
-        return document.encode(
-            FORMAT, {"uuid": self.uuid, "name": self.name, "machine": self.machine.to_fields()}
-        )
+        return document.encode(FORMAT, {"uuid": self.uuid, "name": self.name, "machine": self.machine.to_fields()})
 
     @classmethod
     def decode(cls, content: bytes) -> ParcelDescription:

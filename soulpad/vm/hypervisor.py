@@ -57,16 +57,12 @@ class Hypervisor:
         threading.Thread(target=_run_events, name="libvirt-events", daemon=True).start()
         self._root = root
         self._connection = libvirt.open(f"qemu:///embed?root={root}")
-        self._connection.domainEventRegisterAny(
-            None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_event, None
-        )
+        self._connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_event, None)
         self._on_stop: Callable[[], None] | None = None
 
     def probe(self, accelerator: Accelerator, machine_type: str) -> None:
         """Has QEMU's capabilities read (seconds on a slow PC), so that the first start need not."""
-        self._connection.getDomainCapabilities(
-            "/usr/bin/qemu-system-x86_64", "x86_64", machine_type, accelerator, 0
-        )
+        self._connection.getDomainCapabilities("/usr/bin/qemu-system-x86_64", "x86_64", machine_type, accelerator, 0)
 
     def start_paused(self, xml: str, on_stop: Callable[[], None] | None = None) -> RunningMachine:
         """Starts QEMU with its CPUs stopped. ``on_stop`` is called when the machine ends, whoever ended it.
@@ -139,9 +135,7 @@ class RunningMachine:
             try:
                 answer = self._monitor("query-migrate")
             except libvirt.libvirtError as error:
-                raise CannotResume(
-                    f"{what} failed: {reason_of(str(error))}", "nothing was changed"
-                ) from error
+                raise CannotResume(f"{what} failed: {reason_of(str(error))}", "nothing was changed") from error
             match answer.get("status"):
                 case "completed":
                     return
@@ -162,9 +156,7 @@ class RunningMachine:
 def reason_of(message: str) -> str:
     """The part of a libvirt error that a person can use: QEMU's last complaint if there is one."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    complaints = [
-        line.split("qemu-system-x86_64:", 1)[1].strip() for line in lines if "qemu-system-x86_64:" in line
-    ]
+    complaints = [line.split("qemu-system-x86_64:", 1)[1].strip() for line in lines if "qemu-system-x86_64:" in line]
     return "; ".join(complaints) if complaints else (lines[-1] if lines else "no reason given")
 
 
