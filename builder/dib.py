@@ -1,0 +1,219 @@
+"""Builds Debian root file systems with diskimage-builder, and keeps them by what went into them.
+
+A root is a tar below ``.cache/roots``; its name holds a hash of everything that decides its content, so that
+an unchanged one is there at once. Needs root to build (it works in a chroot), not to find one in the cache.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.metadata
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from builder.chroot_scratch import scratch_folder
+from builder.debian_mirror import DebianMirror, this_machines_mirror
+from builder.places import BUILD, CACHE, HOSTOS, IMAGES
+from builder.tidy_tar import clean_tar
+from soulpad.base.errors import BadInput, ProgramFailed
+from soulpad.base.progress import Progress
+from soulpad.base.run import Process, start
+
+RELEASE = "trixie"
+ELEMENT_FOLDERS = (HOSTOS / "elements", IMAGES / "elements")
+ROOTS = CACHE / "roots"
+LOGS = BUILD / "logs"
+_DIB = CACHE / "dib"
+_KEPT_ROOTS = 2
+# How the cleaned tar differs from dib's own: a change of builder/tidy_tar.py must change the keys.
+_CLEANING = "1"
+
+# What dib's log says when a phase begins, and what that means to a person.
+_PHASES = {
+    "Running hooks from": "preparing the Debian root",
+    "/pre-install.d/": "preparing the packages",
+    "/install.d/": "installing packages",
+    "/post-install.d/": "configuring packages",
+    "Calculating image size": "packing the Debian root",
+}
+_STAMP = re.compile(r"^\d{4}-\d\d-\d\d [\d:.]+ \| ")
+_COMPLAINT = re.compile(r"^E:|\berror\b|\bfailed\b|cannot|unable to|not found|no space left|fatal", re.IGNORECASE)
+
+
+def build_root(name: str, elements: Sequence[str], settings: Mapping[str, str], progress: Progress) -> Path:
+    """The tar of the root that ``elements`` make, built when it is not in the cache.
+
+    ``settings`` are diskimage-builder's environment (``DIB_...``). The tar holds no device nodes, name
+    servers, apt sources or package lists of this machine; /dev, /proc, /run, /sys and /tmp are in it, empty.
+    Raises BadInput when it must be built and we are not root, ProgramFailed when diskimage-builder fails.
+    After an error or Ctrl-C only the log and the cache of packages stay: no mount, no half-made tar.
+    """
+    root = ROOTS / f"{name}-{root_key(elements, settings)}.tar"
+    if root.exists():
+        with suppress(PermissionError):  # another user built it
+            os.utime(root)  # the newest are kept: used counts as new
+        return root
+    if os.geteuid() != 0:
+        raise BadInput(f"building the Debian root {name!r} needs root (a chroot)", "run it again with sudo")
+    for folder in (ROOTS, LOGS, _DIB):
+        _make_folder(folder)
+    with ExitStack() as cleanup:
+        cleanup.enter_context(_one_at_a_time(_DIB / "lock", progress))
+        if not root.exists():
+            scratch = cleanup.enter_context(scratch_folder(_DIB, name))
+            environment = dib_environment(scratch, settings, this_machines_mirror())
+            _build(name, elements, environment, scratch, progress)
+            progress.step("cleaning the Debian root")
+            clean_tar(scratch / "root.tar", scratch / "clean.tar", progress)
+            (scratch / "clean.tar").replace(root)  # commit point
+    _prune(name)
+    return root
+
+
+def root_key(elements: Sequence[str], settings: Mapping[str, str]) -> str:
+    """16 hex digits that change with anything that decides a root's content, save Debian's own progress."""
+    version = importlib.metadata.version("diskimage-builder")
+    digest = hashlib.sha256()
+    for word in (
+        RELEASE,
+        version,
+        _CLEANING,
+        *elements,
+        *(f"{key}={settings[key]}" for key in sorted(settings)),
+    ):
+        digest.update(word.encode() + b"\0")
+    for folder in local_elements(elements, ELEMENT_FOLDERS):
+        for path in sorted(folder.rglob("*")):
+            if path.is_symlink() or path.is_file():
+                digest.update(_fingerprint(path, folder))
+    return digest.hexdigest()[:16]
+
+
+def local_elements(elements: Sequence[str], folders: Sequence[Path]) -> list[Path]:
+    """The folders of those of ``elements``, and of what they depend on, that are ours. Others are part of
+    diskimage-builder and covered by its version."""
+    found: dict[str, Path] = {}
+    waiting = list(elements)
+    while waiting:
+        name = waiting.pop()
+        folder = next((parent / name for parent in folders if (parent / name).is_dir()), None)
+        if folder and name not in found:
+            found[name] = folder
+            deps = folder / "element-deps"
+            waiting += deps.read_text().split() if deps.exists() else []
+    return [found[name] for name in sorted(found)]
+
+
+def dib_environment(scratch: Path, settings: Mapping[str, str], mirror: DebianMirror) -> dict[str, str]:
+    """What disk-image-create reads from its environment."""
+    return {
+        "DIB_RELEASE": RELEASE,
+        "DIB_DISTRIBUTION_MIRROR": mirror.main,
+        "DIB_DEBIAN_SECURITY_MIRROR": mirror.security,
+        "DIB_APT_MINIMAL_CREATE_INTERFACES": "0",
+        "DIB_NO_TMPFS": "1",
+        "DIB_DISABLE_APT_CLEANUP": "1",  # else it empties the package cache that it has bound into the root
+        "DIB_IMAGE_CACHE": str(_DIB / "packages"),
+        "DIB_LOCKFILES": str(_DIB / "locks"),
+        "TMP_DIR": str(scratch),
+        "TMPDIR": str(scratch),
+        "ELEMENTS_PATH": os.pathsep.join(map(str, ELEMENT_FOLDERS)),
+        "PATH": os.pathsep.join([f"{sys.prefix}/bin", os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"]),
+        **settings,
+    }
+
+
+def last_complaint(log: str) -> str:
+    """The line of dib's log that says what went wrong; its cleaning up comes after it."""
+    lines = [_STAMP.sub("", line).strip() for line in log.splitlines()]
+    told = [line for line in lines if line]
+    return next((line for line in reversed(told) if _COMPLAINT.search(line)), told[-1] if told else "it said nothing")
+
+
+def _build(name: str, elements: Sequence[str], settings: Mapping[str, str], scratch: Path, progress: Progress) -> None:
+    program = Path(sys.prefix) / "bin" / "disk-image-create"
+    argv: list[str | Path] = [program, "-n", "-a", "amd64", "-t", "tar", "-o", scratch / "root", *elements]
+    log = LOGS / f"dib-{name}.log"
+    progress.step(f"building the Debian root {name} (log: {log})")
+    with log.open("wb") as file, ExitStack() as cleanup:
+        process = start(argv, stdout=file, stderr=file, env=dib_environment(scratch, settings, this_machines_mirror()))
+        cleanup.callback(_end, process)
+        _follow(process, log, progress)
+    if process.returncode != 0:
+        complaint = last_complaint(log.read_text(errors="replace"))
+        raise ProgramFailed(f"disk-image-create ended with {process.returncode}: {complaint}", f"the whole log: {log}")
+
+
+def _follow(process: Process, log: Path, progress: Progress) -> None:
+    """Waits for the end and tells the phases that the log shows."""
+    phase = ""
+    with log.open(errors="replace") as lines:
+        while True:
+            ended = process.poll() is not None
+            for line in lines.read().splitlines():
+                now = next((text for sign, text in _PHASES.items() if sign in line), phase)
+                if now != phase:
+                    progress.step(phase := now)
+            if ended:
+                return
+            time.sleep(0.5)
+
+
+def _end(process: Process) -> None:
+    """Ends a dib that still runs. Its traps unmount what it can; what is left is ours (chroot_scratch)."""
+    for number, patience_seconds in ((signal.SIGTERM, 30), (signal.SIGKILL, 10)):
+        if process.poll() is not None:
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        deadline = time.monotonic() + patience_seconds
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+
+@contextmanager
+def _one_at_a_time(lock: Path, progress: Progress) -> Iterator[None]:
+    """Builds share a cache of packages, which apt does not share."""
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress.step("waiting for another build of a Debian root")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _make_folder(folder: Path) -> None:
+    """Makes a folder that belongs to the user who said sudo: later steps need no root and write beside it."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        os.chown(path, int(os.environ.get("SUDO_UID", -1)), int(os.environ.get("SUDO_GID", -1)))
+
+
+def _fingerprint(path: Path, folder: Path) -> bytes:
+    content = os.fsencode(path.readlink()) if path.is_symlink() else path.read_bytes()
+    executable = path.stat().st_mode & 0o111 if not path.is_symlink() else 0
+    named = f"{folder.name}/{path.relative_to(folder)}:{bool(executable)}:{path.is_symlink()}:".encode()
+    return hashlib.sha256(named + content).digest()
+
+
+def _prune(name: str) -> None:
+    roots = [path for path in ROOTS.glob(f"{name}-*.tar") if _is_root_of(name, path)]
+    for old in _newest_first(roots)[_KEPT_ROOTS:]:
+        old.unlink()
+
+
+def _is_root_of(name: str, path: Path) -> bool:
+    return re.fullmatch(rf"{re.escape(name)}-[0-9a-f]{{16}}\.tar", path.name) is not None
+
+
+def _newest_first(paths: Iterable[Path]) -> list[Path]:
+    return sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True)
