@@ -79,9 +79,14 @@ class NoSpace(SoulpadError):
 
 
 class ProgramFailed(SoulpadError):
-    """An outside program ended with an error."""
+    """An outside program ended with an error. ``code``: its exit code; ``complaint``: its last line."""
 
     exit_code = 41
+
+    def __init__(self, message: str, hint: str = "", *, code: int = 1, complaint: str = "") -> None:
+        super().__init__(message, hint)
+        self.code = code
+        self.complaint = complaint
 
 
 class MissingProgram(SoulpadError):

@@ -108,4 +108,4 @@ def failure(words: Sequence[str], code: int, complaint: str, hint: str = "") -> 
     last = lines[-1] if lines else "it said nothing"
     if "No space left on device" in complaint:
         return NoSpace(f"{Path(words[0]).name}: no space left on the disk", "free some space and run it again")
-    return ProgramFailed(f"{Path(words[0]).name} ended with {code}: {last}", hint)
+    return ProgramFailed(f"{Path(words[0]).name} ended with {code}: {last}", hint, code=code, complaint=last)
