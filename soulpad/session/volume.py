@@ -19,7 +19,7 @@ from soulpad.session.thispc import Stick
 
 MAPPING = "soulpad-parcels"
 MAPPED = Path("/dev/mapper") / MAPPING
-MOUNT_POINT = Path("/run/soulpad/store")
+MOUNT_POINT = Path("/run/soulpad-store")
 WRONG_KEY_CODE = 2
 WORTH_GROWING_BYTES = 64 * MIB
 
@@ -47,7 +47,7 @@ def unlock(partition: Path, secret: Secret) -> None:
 @contextmanager
 def mounted() -> Iterator[Path]:
     """Mounts the unlocked volume until the block ends, then closes it."""
-    MOUNT_POINT.mkdir(mode=0o711, exist_ok=True)
+    MOUNT_POINT.mkdir(mode=0o711, exist_ok=True)  # QEMU, as its own user, passes through
     try:
         run(["mount", "-t", "xfs", "-o", "noatime,nodev,nosuid,noexec", MAPPED, MOUNT_POINT])
     except ProgramFailed as error:

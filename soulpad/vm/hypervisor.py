@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import libvirt
 import libvirt_qemu
@@ -23,6 +23,8 @@ from soulpad.base.errors import CannotResume, SoulpadError
 from soulpad.vm.domain import Accelerator
 
 log = logging.getLogger("soulpad.vm")
+
+StopReason = Literal["shut-down", "crashed"]
 
 POLL_SECONDS = 0.01
 QEMU_CONF = """\
@@ -58,18 +60,21 @@ class Hypervisor:
         self._root = root
         self._connection = libvirt.open(f"qemu:///embed?root={root}")
         self._connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_event, None)
-        self._on_stop: Callable[[], None] | None = None
+        self._on_stop: Callable[[StopReason], None] | None = None
 
     def probe(self, accelerator: Accelerator, machine_type: str) -> None:
         """Has QEMU's capabilities read (seconds on a slow PC), so that the first start need not."""
         self._connection.getDomainCapabilities("/usr/bin/qemu-system-x86_64", "x86_64", machine_type, accelerator, 0)
 
-    def start_paused(self, xml: str, on_stop: Callable[[], None] | None = None) -> RunningMachine:
-        """Starts QEMU with its CPUs stopped. ``on_stop`` is called when the machine ends, whoever ended it.
+    def watch(self, on_stop: Callable[[StopReason], None] | None) -> None:
+        """Has ``on_stop`` called (in the event thread) when the machine ends; None: no more."""
+        self._on_stop = on_stop
+
+    def start_paused(self, xml: str) -> RunningMachine:
+        """Starts QEMU with its CPUs stopped.
 
         Raises MachineFailed with QEMU's own reason, for example the CPU features that this PC lacks.
         """
-        self._on_stop = on_stop
         try:
             domain = self._connection.createXML(xml, libvirt.VIR_DOMAIN_START_PAUSED)
         except libvirt.libvirtError as error:
@@ -83,9 +88,9 @@ class Hypervisor:
         number = self._connection.getVersion()
         return f"QEMU {number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
 
-    def _on_event(self, _connection: Any, _domain: Any, event: int, _detail: int, _opaque: Any) -> None:
+    def _on_event(self, _connection: Any, _domain: Any, event: int, detail: int, _opaque: Any) -> None:
         if event == libvirt.VIR_DOMAIN_EVENT_STOPPED and self._on_stop:
-            self._on_stop()
+            self._on_stop("shut-down" if detail == libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN else "crashed")
 
 
 class RunningMachine:

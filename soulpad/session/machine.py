@@ -1,0 +1,214 @@
+"""A parcel's virtual machine on this PC: the flows resume, cold start and suspend, each a list of steps."""
+
+from __future__ import annotations
+
+import pwd
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from soulpad.base.errors import CannotResume
+from soulpad.session import parcels
+from soulpad.session.parcels import Parcel
+from soulpad.session.report import command_line_value, report
+from soulpad.session.stages import StageClock
+from soulpad.session.thispc import ThisPc
+from soulpad.session.viewer import SPICE_SOCKET
+from soulpad.store.checkpoint import (
+    DEVICE_STATE_NAME,
+    RAM_NAME,
+    CheckpointManifest,
+    SuspendedState,
+    disk_name,
+    sha256_of,
+)
+from soulpad.vm.domain import Accelerator, RunFiles, domain_xml
+from soulpad.vm.hypervisor import Hypervisor, RunningMachine
+
+VM_USER = "soulpad-vm"
+PRELOAD = Path("/usr/lib/soulpad/lib/libsoulpad-nohuge.so")
+
+
+@dataclass(frozen=True)
+class RunningParcel:
+    """A parcel whose VM runs; ``generation`` is the checkpoint that it came from."""
+
+    parcel: Parcel
+    machine: RunningMachine
+    hypervisor: Hypervisor
+    accelerator: Accelerator
+    generation: int
+
+
+def resume(parcel: Parcel, hypervisor: Hypervisor, pc: ThisPc, clock: StageClock) -> RunningParcel:
+    """Resumes the current checkpoint. On any failure the checkpoint is as it was, and CannotResume says why."""
+    manifest = parcels.require_disks(parcel, parcel.current())
+    state = require_fits(manifest, pc, hypervisor)
+    live = parcels.begin_live(parcel, manifest, with_ram=True)
+    clock.done("checkpoint checked and cloned")
+    xml = prepare(parcel, live, state.accelerator, incoming=True)
+    machine = hypervisor.start_paused(xml)
+    clock.done("VM process start")
+    load(machine, parcel.paths.checkpoint(manifest.generation) / DEVICE_STATE_NAME)
+    clock.done("VM state load")
+    parcels.withdraw_clean(parcel)  # from here on a crash is a crash: live/ is not the checkpoint any more
+    machine.resume()
+    clock.done("VM resume")
+    return RunningParcel(parcel, machine, hypervisor, cast(Accelerator, state.accelerator), manifest.generation)
+
+
+def start_cold(
+    parcel: Parcel, hypervisor: Hypervisor, pc: ThisPc, clock: StageClock, *, from_live: bool = False
+) -> RunningParcel:
+    """Boots the parcel from its disk: the current checkpoint's, or (``from_live``) the one that a crash left."""
+    if from_live:
+        record = parcel.live_record()
+        generation = record.generation if record else parcel.current_generation()
+        live = parcel.paths.live
+        (live / RAM_NAME).unlink(missing_ok=True)
+    else:
+        manifest = parcels.require_disks(parcel, parcel.current())
+        generation = manifest.generation
+        live = parcels.begin_live(parcel, manifest, with_ram=False)
+    make_ram(live / RAM_NAME, parcel.description.machine.memory_mib)
+    accelerator: Accelerator = "kvm" if pc.kvm else "qemu"
+    clock.done("checkpoint checked and cloned")
+    machine = hypervisor.start_paused(prepare(parcel, live, accelerator))
+    clock.done("VM process start")
+    parcels.withdraw_clean(parcel)
+    machine.resume()
+    clock.done("VM resume")
+    return RunningParcel(parcel, machine, hypervisor, accelerator, generation)
+
+
+def suspend(running: RunningParcel, clock: StageClock) -> int:
+    """Suspends into a new checkpoint; returns its generation once it is durable and current."""
+    parcel, live = running.parcel, running.parcel.paths.live
+    running.hypervisor.watch(None)
+    running.machine.pause()
+    clock.done("VM stop")
+    touch_for_vm(live / DEVICE_STATE_NAME)
+    running.machine.save_device_state(live / DEVICE_STATE_NAME)
+    running.machine.kill()
+    clock.done("state save")
+    manifest = suspended_manifest(running)
+    parcels.flush(parcel, manifest)
+    clock.done("flush")
+    generation = parcels.commit(parcel, manifest)
+    parcels.prune(parcel)
+    clock.done("commit")
+    return generation
+
+
+def keep_disks_of_ended_guest(running: RunningParcel) -> int:
+    """The guest shut itself down: its disks become a checkpoint that starts cold. Returns the generation."""
+    parcel = running.parcel
+    (parcel.paths.live / RAM_NAME).unlink(missing_ok=True)
+    manifest = CheckpointManifest(
+        generation=next_generation(parcel),
+        parent=running.generation,
+        taken_at=int(time.time()),
+        disk_bytes=tuple(disk.size_bytes for disk in parcel.description.machine.disks),
+    )
+    parcels.flush(parcel, manifest)
+    generation = parcels.commit(parcel, manifest)
+    parcels.prune(parcel)
+    return generation
+
+
+def load(machine: RunningMachine, device_state: Path) -> None:
+    """Loads the device state; a machine that refuses it is ended, and the error goes on."""
+    try:
+        machine.load_device_state(device_state)
+    except CannotResume:
+        machine.kill()
+        raise
+
+
+def require_fits(manifest: CheckpointManifest, pc: ThisPc, hypervisor: Hypervisor) -> SuspendedState:
+    """The suspended state, if this PC and this QEMU can resume it; raises CannotResume with the reason."""
+    state = manifest.suspended
+    if state is None:
+        raise CannotResume("This parcel is not suspended.", "Start it instead.")
+    if state.accelerator == "kvm" and not pc.kvm:
+        raise CannotResume(
+            "This session needs the processor's virtualisation, which this PC lacks or has switched off.", vt_hint(pc)
+        )
+    if state.vmm != hypervisor.vmm_version():
+        raise CannotResume(
+            f"This session was suspended by {state.vmm}; this stick's host has {hypervisor.vmm_version()}.",
+            "Use the host version that suspended it, or start the parcel anew from its disk.",
+        )
+    return state
+
+
+def vt_hint(pc: ThisPc) -> str:
+    """What to look for in the PC's firmware setup."""
+    name = {"vmx": "Intel Virtualization Technology (VT-x)", "svm": "SVM Mode (AMD-V)"}
+    setting = name.get(pc.virtualisation_flag or "", "Virtualization Technology, VT-x, AMD-V or SVM Mode")
+    return f"Switch on '{setting}' in the PC's BIOS setup, or use another PC."
+
+
+def prepare(parcel: Parcel, live: Path, accelerator: str, *, incoming: bool = False) -> str:
+    """Gives QEMU's user the live files; returns the domain's XML."""
+    machine = parcel.description.machine
+    disks = tuple(live / disk_name(index) for index in range(len(machine.disks)))
+    user = pwd.getpwnam(VM_USER)
+    parcels.owned_by([live / RAM_NAME, *disks], user.pw_uid, user.pw_gid)
+    serial = command_line_value("soulpad.guest_serial")
+    files = RunFiles(
+        ram=live / RAM_NAME,
+        disks=disks,
+        spice_socket=SPICE_SOCKET,
+        preload=PRELOAD if PRELOAD.exists() else None,
+        serial_device=Path("/dev") / serial if serial else None,
+    )
+    xml = domain_xml(parcel.description.uuid, machine, files, cast(Accelerator, accelerator), incoming=incoming)
+    report("vm-starting", accelerator=accelerator, incoming=incoming)
+    return xml
+
+
+def make_ram(path: Path, memory_mib: int) -> None:
+    """An empty RAM file, all holes: QEMU would make one by itself, but never by accident."""
+    with path.open("wb") as file:
+        file.truncate(memory_mib << 20)
+
+
+def vm_user_id() -> int:
+    """The user id that QEMU runs as."""
+    return pwd.getpwnam(VM_USER).pw_uid
+
+
+def touch_for_vm(path: Path) -> None:
+    """An empty file that QEMU's user may write."""
+    user = pwd.getpwnam(VM_USER)
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    parcels.owned_by([path], user.pw_uid, user.pw_gid)
+
+
+def next_generation(parcel: Parcel) -> int:
+    """A generation that no checkpoint has had."""
+    return max([*parcel.generations(), parcel.current_generation()]) + 1
+
+
+def suspended_manifest(running: RunningParcel) -> CheckpointManifest:
+    """The manifest of the live files after the VM was stopped and its state saved."""
+    parcel, live = running.parcel, running.parcel.paths.live
+    machine = parcel.description.machine
+    state = SuspendedState(
+        ram_bytes=(live / RAM_NAME).stat().st_size,
+        device_state_bytes=(live / DEVICE_STATE_NAME).stat().st_size,
+        device_state_sha256=sha256_of(live / DEVICE_STATE_NAME),
+        accelerator=running.accelerator,
+        vmm=running.hypervisor.vmm_version(),
+        machine=machine,
+    )
+    return CheckpointManifest(
+        generation=next_generation(parcel),
+        parent=running.generation,
+        taken_at=int(time.time()),
+        disk_bytes=tuple(disk.size_bytes for disk in machine.disks),
+        suspended=state,
+    )

@@ -1,0 +1,104 @@
+"""What ends a session: SIGTERM (the power button, the lid, a shutdown: systemd stops the unit), or the guest itself.
+
+A key combination on the PC's keyboard asks systemd for the power-off, so every way is the same way.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Literal
+
+from soulpad.base.run import run
+
+EndReason = Literal["asked", "shut-down", "crashed"]
+
+KEYS = ("KEY_LEFTCTRL", "KEY_LEFTALT", "KEY_END")
+RESCAN_SECONDS = 3.0
+
+
+class StopRequested(Exception):
+    """The PC is to be switched off while nothing needs saving."""
+
+
+class Stopping:
+    """Notes why the session ends: a person or the system asked, or the guest shut down or crashed."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._interruptible = False
+        self._reason: EndReason = "asked"
+        signal.signal(signal.SIGTERM, self._on_signal)
+
+    def guest_ended(self, reason: EndReason) -> None:
+        """The virtual machine went away by itself."""
+        self._end(reason)
+
+    def wait(self) -> EndReason:
+        """Waits until the session is to end; returns the reason."""
+        while not self._event.wait(timeout=1.0):
+            pass
+        return self._reason
+
+    @property
+    def asked(self) -> bool:
+        return self._event.is_set()
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """While a person is asked something, a request to stop raises StopRequested."""
+        if self.asked:
+            raise StopRequested
+        self._interruptible = True
+        try:
+            yield
+        finally:
+            self._interruptible = False
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._end("asked")
+        if self._interruptible:
+            raise StopRequested
+
+    def _end(self, reason: EndReason) -> None:
+        if not self._event.is_set():
+            self._reason = reason
+            self._event.set()
+
+
+def watch_keys() -> None:
+    """Starts a thread that powers the PC off when Ctrl+Alt+End is held on any keyboard."""
+    threading.Thread(target=_watch_keys, name="keys", daemon=True).start()
+
+
+def _watch_keys() -> None:
+    import selectors
+
+    import evdev  # late: it takes long to load and nothing waits for it
+
+    wanted = {evdev.ecodes.ecodes[name] for name in KEYS}
+    watched: dict[str, evdev.InputDevice] = {}
+    selector = selectors.DefaultSelector()
+    next_scan = 0.0
+    while True:
+        if time.monotonic() >= next_scan:
+            for path in set(evdev.list_devices()) - set(watched):
+                device = evdev.InputDevice(path)
+                watched[path] = device
+                if wanted <= set(device.capabilities().get(evdev.ecodes.EV_KEY, [])):
+                    selector.register(device, selectors.EVENT_READ)
+            next_scan = time.monotonic() + RESCAN_SECONDS
+        for key, _events in selector.select(timeout=RESCAN_SECONDS):
+            device = key.fileobj  # type: ignore[assignment]
+            try:
+                list(device.read())
+                if wanted <= set(device.active_keys()):
+                    run(["systemctl", "poweroff"])
+                    return
+            except OSError:  # the keyboard was pulled out
+                selector.unregister(device)
+                watched = {path: known for path, known in watched.items() if known is not device}
