@@ -6,6 +6,7 @@ loaded into another machine (machine type, CPU model, devices).
 
 from __future__ import annotations
 
+import secrets
 import uuid
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -83,6 +84,11 @@ class ParcelDescription:
             machine=Machine.from_fields(fields.part("machine")),
             uuid=fields.text("uuid"),
         )
+
+
+def random_mac_address() -> str:
+    """A locally administered address under QEMU's prefix, so that two parcels may meet on one network."""
+    return "52:54:00:" + ":".join(f"{octet:02x}" for octet in secrets.token_bytes(3))
 
 
 def check_name(name: str) -> str:
