@@ -14,7 +14,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -31,16 +31,16 @@ ELEMENT_FOLDERS = (HOSTOS / "elements", IMAGES / "elements")
 ROOTS = CACHE / "roots"
 LOGS = BUILD / "logs"
 _DIB = CACHE / "dib"
-_KEPT_ROOTS = 2
+_KEPT = 2
 # How the cleaned tar differs from dib's own: a change of builder/tidy_tar.py must change the keys.
 _CLEANING = "1"
 
 # What dib's log says when a phase begins, and what that means to a person.
 _PHASES = {
     "Running hooks from": "preparing the Debian root",
-    "/pre-install.d/": "preparing the packages",
-    "/install.d/": "installing packages",
-    "/post-install.d/": "configuring packages",
+    "Running /tmp/in_target.d/pre-install.d/": "preparing the packages",
+    "Running /tmp/in_target.d/install.d/": "installing packages",
+    "Running /tmp/in_target.d/post-install.d/": "configuring packages",
     "Calculating image size": "packing the Debian root",
 }
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\d [\d:.]+ \| ")
@@ -73,7 +73,7 @@ def build_root(name: str, elements: Sequence[str], settings: Mapping[str, str], 
             progress.step("cleaning the Debian root")
             clean_tar(scratch / "root.tar", scratch / "clean.tar", progress)
             (scratch / "clean.tar").replace(root)  # commit point
-    _prune(name)
+    prune(ROOTS, name, "tar")
     return root
 
 
@@ -91,7 +91,7 @@ def root_key(elements: Sequence[str], settings: Mapping[str, str]) -> str:
         digest.update(word.encode() + b"\0")
     for folder in local_elements(elements, ELEMENT_FOLDERS):
         for path in sorted(folder.rglob("*")):
-            if path.is_symlink() or path.is_file():
+            if "__pycache__" not in path.parts and (path.is_symlink() or path.is_file()):
                 digest.update(_fingerprint(path, folder))
     return digest.hexdigest()[:16]
 
@@ -205,15 +205,9 @@ def _fingerprint(path: Path, folder: Path) -> bytes:
     return hashlib.sha256(named + content).digest()
 
 
-def _prune(name: str) -> None:
-    roots = [path for path in ROOTS.glob(f"{name}-*.tar") if _is_root_of(name, path)]
-    for old in _newest_first(roots)[_KEPT_ROOTS:]:
+def prune(folder: Path, name: str, suffix: str) -> None:
+    """Removes the older of ``NAME-KEY.SUFFIX`` below ``folder``: two are kept, the last used."""
+    named = re.compile(rf"{re.escape(name)}-[0-9a-f]{{16}}\.{suffix}")
+    paths = [path for path in folder.iterdir() if named.fullmatch(path.name)]
+    for old in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True)[_KEPT:]:
         old.unlink()
-
-
-def _is_root_of(name: str, path: Path) -> bool:
-    return re.fullmatch(rf"{re.escape(name)}-[0-9a-f]{{16}}\.tar", path.name) is not None
-
-
-def _newest_first(paths: Iterable[Path]) -> list[Path]:
-    return sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True)

@@ -1,0 +1,5 @@
+"""Runs the demo guest's program: ``python3 -SE /usr/lib/demo-soul``."""
+
+from demo_soul.app import main
+
+main()
