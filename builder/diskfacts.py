@@ -51,7 +51,8 @@ def of_all_disks() -> list[DiskFacts]:
 
 def of_device(device: pyudev.Device) -> DiskFacts:
     """The facts of one udev device."""
-    disk = device if device.device_type == "disk" else device.find_parent("block", "disk") or device
+    parent = device.find_parent("block", "disk")
+    disk = device if parent is None else parent
     stack = list(_stack(disk))
     mounts = mounts_of(Path("/proc/self/mountinfo").read_text(), *_names(stack))
     properties = disk.properties
@@ -60,6 +61,7 @@ def of_device(device: pyudev.Device) -> DiskFacts:
     return DiskFacts(
         path=device.device_node,
         whole_disk=disk.device_node,
+        device_number=device.device_number,
         device_type=device.device_type,
         kind=_kind(disk, bus),
         bus=bus,

@@ -23,7 +23,8 @@ class DiskFacts:
     """What the system says of a block device; nothing here is judged.
 
     ``device_type``: udev's DEVTYPE (disk, partition). ``whole_disk``: the disk of a partition, else itself.
-    ``kind``: disk, cd, floppy or virtual. ``bus``: usb, mmc, nvme, ata, virtio, loop, virtual, other.
+    ``device_number``: its st_rdev. ``kind``: disk, cd, floppy or virtual.
+    ``bus``: usb, mmc, nvme, ata, virtio, loop, virtual, other.
     ``card_type``: of an mmc device, SD (a card) or MMC (soldered). ``mounts``, ``swaps``, ``holders``: of the
     device, its partitions, and all that is built upon them (holders are device-mapper and md nodes).
     ``claimed``: the kernel refused to open it exclusively, whoever uses it (another mount namespace, say).
@@ -31,6 +32,7 @@ class DiskFacts:
 
     path: str
     whole_disk: str
+    device_number: int = 0
     device_type: str = "disk"
     kind: str = "disk"
     bus: str = "other"
@@ -62,6 +64,7 @@ class StickDevice:
 
     path: Path
     by_id: Path | None
+    device_number: int
     model: str
     serial: str
     size_bytes: int
@@ -110,6 +113,7 @@ def judged(facts: DiskFacts, allow_loop: bool = False) -> StickDevice:
     return StickDevice(
         path=Path(facts.path),
         by_id=Path(facts.by_id) if facts.by_id else None,
+        device_number=facts.device_number,
         model=facts.model,
         serial=facts.serial,
         size_bytes=facts.size_bytes,
