@@ -56,7 +56,7 @@ normal $prefix/grub.cfg
 
 
 def grub_config(stick_id: str, kernel_arguments: str) -> str:
-    """``boot/grub/grub.cfg``: starts at once; holding Shift or pressing Escape shows a menu.
+    """``boot/grub/grub.cfg``: starts at once. Escape, or on BIOS PCs a held Shift, shows a menu.
 
     ``kernel_arguments`` (separated by spaces) follow BASE_KERNEL_ARGUMENTS. Raises BadInput for characters that
     mean something to GRUB.

@@ -167,8 +167,9 @@ def read_layout(path: Path) -> Layout:
     try:
         with _opened(path, os.O_RDONLY) as disk:
             return _layout(path, _read_table(disk))
-    except FileNotFoundError:
-        raise BadImage(f"{path} does not exist", "check the name") from None
+    except OSError as error:
+        hint = "devices need root" if isinstance(error, PermissionError) else "check the name"
+        raise BadImage(f"{path} cannot be read: {error.strerror}", hint) from None
     except gpt.NoTable as error:
         raise BadImage(f"{path} is not a SoulPad stick: {error}", _NOT_OURS) from None
 

@@ -168,9 +168,10 @@ def test_what_is_no_disk_is_refused(tmp_path: Path, content: bytes) -> None:
         read_layout(tmp_path / "no.img")
 
 
-def test_a_missing_image_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["none.img", "."])
+def test_a_missing_image_and_a_folder_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadImage):
-        read_layout(tmp_path / "none.img")
+        read_layout(tmp_path / name)
 
 
 def mixed(layout: Layout) -> Layout:
