@@ -113,6 +113,16 @@ def escaped(value: str | os.PathLike[str]) -> str:
     return os.fspath(value).replace(",", ",,")
 
 
+def usb_disk_id(name: str) -> str:
+    """What QEMU calls the USB disk ``name``: ``STICK``, or ``usb1`` for the first of ``more_usb_disks``."""
+    return f"{name}-disk"
+
+
+def hot_plug_device(disk: UsbDisk, name: str) -> dict[str, str | int | bool]:
+    """The arguments of QMP's device_add that plug in the disk behind the block node ``name``."""
+    return {"driver": "usb-storage", **_usb_storage(disk, name)}
+
+
 def firmware_variables_template(firmware: Firmware) -> Path | None:
     """The UEFI variables that a new PC is delivered with; None with a BIOS."""
     names = {Firmware.UEFI: "OVMF_VARS_4M.fd", Firmware.SECURE_BOOT: "OVMF_VARS_4M.ms.fd"}
@@ -146,7 +156,7 @@ def _display(display: Display) -> Sequence[str]:
 
 
 def _usb(profile: PcProfile) -> Iterator[str]:
-    yield from ("-device", "usb-ehci,id=usb" if profile.usb is Usb.EHCI else "qemu-xhci,id=usb")
+    yield from ("-device", "usb-ehci,id=usb" if profile.usb is Usb.EHCI else "qemu-xhci,id=usb,p2=8,p3=8")
     if profile.usb is not Usb.EHCI:  # an old PC has q35's PS/2 keyboard
         yield from ("-device", "usb-kbd,bus=usb.0")
     yield from ("-device", "usb-tablet,bus=usb.0")
@@ -164,11 +174,24 @@ def _usb_disk(disk: UsbDisk, name: str, bootable: bool = False) -> Iterator[str]
         + "".join(f",{limit}={value}" for limit, value in limits.items() if value)
     )
     yield "-device"
-    yield (
-        f"usb-storage,id={name}-disk,bus=usb.0,drive={name},removable=on,serial=SOULPAD-{name.upper()}"
-        f",logical_block_size={disk.logical_block_bytes},physical_block_size={disk.logical_block_bytes}"
-        + (",bootindex=0" if bootable else "")
-    )
+    device = {**_usb_storage(disk, name), **({"bootindex": 0} if bootable else {})}
+    yield ",".join(["usb-storage", *(f"{key}={_spelt(value)}" for key, value in device.items())])
+
+
+def _usb_storage(disk: UsbDisk, name: str) -> dict[str, str | int | bool]:
+    return {
+        "id": usb_disk_id(name),
+        "bus": "usb.0",
+        "drive": name,
+        "removable": True,
+        "serial": f"SOULPAD-{name.upper()}",
+        "logical_block_size": disk.logical_block_bytes,
+        "physical_block_size": disk.logical_block_bytes,
+    }
+
+
+def _spelt(value: str | int | bool) -> str:
+    return ("on" if value else "off") if isinstance(value, bool) else str(value)
 
 
 def _internal_disk(profile: PcProfile, image: Path | None) -> Iterator[str]:

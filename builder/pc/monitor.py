@@ -44,9 +44,8 @@ class Monitor:
 
     def execute(self, command: str, **arguments: object) -> Any:
         """QEMU's answer to one command. Raises EmulatedPcFailed when it refuses, does not answer, or is gone."""
-        named = {name.replace("_", "-"): value for name, value in arguments.items()}
         try:
-            return self._wait_for(self._client.execute(command, named))
+            return self._wait_for(self._client.execute(command, arguments))
         except ExecuteError as error:
             raise EmulatedPcFailed(f"QEMU refuses {command}: {error}") from None
         except TimeoutError:

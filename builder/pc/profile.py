@@ -19,7 +19,7 @@ filesystem = "ext4"             # ext4 | vfat
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -156,13 +156,15 @@ def parse_profile(text: str, where: str) -> PcProfile:
         memory_mib=fields.count("memory_mib", LEAST_MEMORY_MIB),
         display=fields.choice("display", Display),
         nic=fields.choice("nic", Nic),
-        internal_disk=next(fields.tables("internal_disk", _internal_disk), None),
+        internal_disk=_internal_disk(fields.table("internal_disk")),
     )
     fields.require_nothing_left()
     return profile
 
 
-def _internal_disk(fields: _Fields) -> InternalDisk:
+def _internal_disk(fields: _Fields | None) -> InternalDisk | None:
+    if fields is None:
+        return None
     disk = InternalDisk(
         bus=fields.choice("bus", DiskBus),
         size_bytes=parse_bytes(fields.take("size", str)),
@@ -170,6 +172,7 @@ def _internal_disk(fields: _Fields) -> InternalDisk:
     )
     if disk.size_bytes < LEAST_DISK_BYTES or disk.size_bytes % MIB:
         raise fields.bad("size", f"must be whole MiB, at least {LEAST_DISK_BYTES // MIB}")
+    fields.require_nothing_left()
     return disk
 
 
@@ -205,15 +208,13 @@ class _Fields:
             raise self.bad(name, f"is {value!r}, must be one of: {', '.join(choices)}")
         return choices(value)
 
-    def tables(self, name: str, parse: Any) -> Iterator[Any]:
+    def table(self, name: str) -> _Fields | None:
         table = self._left.pop(name, None)
         if table is None:
-            return
+            return None
         if not isinstance(table, dict):
             raise self.bad(name, "must be a table")
-        inner = _Fields(table, f"{self._where}, [{name}]")
-        yield parse(inner)
-        inner.require_nothing_left()
+        return _Fields(table, f"{self._where}, [{name}]")
 
     def require_nothing_left(self) -> None:
         for name in self._left:

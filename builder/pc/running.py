@@ -20,7 +20,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from builder.pc import keyboard, screen
-from builder.pc.machine import STICK, MachineFiles, MachineOptions, UsbDisk, qemu_argv
+from builder.pc.machine import (
+    STICK,
+    MachineFiles,
+    MachineOptions,
+    UsbDisk,
+    hot_plug_device,
+    qemu_argv,
+    usb_disk_id,
+)
 from builder.pc.monitor import Monitor
 from builder.pc.profile import PcProfile
 from builder.pc.qemu_process import end_process, explained, last_complaint, start_qemu
@@ -64,7 +72,7 @@ class RunningPc:
         self._monitor = monitor
         self._power_on_at = time.monotonic()
         self._logs = [SerialLog(path) for path in files.serial_logs]
-        self._final_statistics: dict[str, BlockStatistics] = {}
+        self._statistics: dict[str, BlockStatistics] = {}
 
     def seconds(self) -> float:
         """Seconds since power on."""
@@ -82,7 +90,7 @@ class RunningPc:
         self._monitor.execute(
             "send-key",
             keys=[{"type": "qcode", "data": key} for key in keys],
-            hold_time=round(KEY_HOLD_SECONDS * 1000),
+            **{"hold-time": round(KEY_HOLD_SECONDS * 1000)},
         )
         time.sleep(2 * len(keys) * KEY_HOLD_SECONDS + KEY_GAP_SECONDS)
 
@@ -102,6 +110,17 @@ class RunningPc:
         finally:
             raw.unlink(missing_ok=True)
             staged.unlink(missing_ok=True)
+
+    def plug_in(self, disk: UsbDisk, name: str) -> None:
+        """Plugs one more USB disk in while the PC runs; ``name`` is for ``pull_out`` and the statistics."""
+        file = {"driver": "file", "filename": str(disk.path.absolute())}
+        self._monitor.execute("blockdev-add", **{"driver": disk.image_format, "node-name": name, "file": file})
+        self._monitor.execute("device_add", **hot_plug_device(disk, name))
+
+    def pull_out(self, name: str = STICK) -> None:
+        """Pulls a USB disk out as a careless person does: without telling the PC."""
+        self._keep_statistics()
+        self._monitor.execute("device_del", id=usb_disk_id(name))
 
     def reset(self) -> None:
         """Presses the reset button."""
@@ -129,10 +148,11 @@ class RunningPc:
         return self._logs[port].text()
 
     def block_statistics(self, disk: str = STICK) -> BlockStatistics:
-        """What was read from and written to a disk; after power off, the final figures."""
+        """What was read from and written to a disk; its last figures when it or the PC is gone.
+        Raises KeyError for a disk that was never there."""
         if self._process.poll() is None:
-            self._final_statistics = parse_statistics(self._monitor.execute("query-blockstats"))
-        return self._final_statistics[disk]
+            self._statistics |= parse_statistics(self._monitor.execute("query-blockstats"))
+        return self._statistics[disk]
 
     # Waiting
 
@@ -178,7 +198,7 @@ class RunningPc:
         return kind(message, f"{seen}the end of its logs:\n{tails}{complaint and chr(10)}{complaint}")
 
     def _keep_statistics(self) -> None:
-        with suppress(EmulatedPcFailed, KeyError):
+        with suppress(EmulatedPcFailed, KeyError):  # QEMU may end first; the stick may have been pulled out
             self.block_statistics()
 
 

@@ -19,8 +19,12 @@ class BlockStatistics:
 
 
 def parse_statistics(answer: Iterable[Mapping[str, Any]]) -> dict[str, BlockStatistics]:
-    """QEMU's answer, by the disk's name on the command line."""
-    return {part["device"]: _of_one_disk(part["stats"]) for part in answer if part.get("device")}
+    """QEMU's answer, by the name that the disk was plugged in with."""
+    return {part.get("device") or part["node-name"]: _of_one_disk(part["stats"]) for part in answer if _is_named(part)}
+
+
+def _is_named(part: Mapping[str, Any]) -> bool:
+    return bool(part.get("device") or part.get("node-name"))
 
 
 def _of_one_disk(stats: Mapping[str, int]) -> BlockStatistics:
