@@ -189,7 +189,7 @@ class Console:
         try:
             self.link.send(encode(answer))
         except ClientGone:
-            self.model.client_gone()
+            self.model.client_gone(answer)
 
     def _power_off_if_nobody_listens(self) -> None:
         if self.model.power != WANTED:

@@ -123,9 +123,16 @@ class Model:
         self._awaited = "passphrase"
         return None
 
-    def client_gone(self) -> None:
-        """The session service closed the connection. The prompt stays; a question nobody waits for goes."""
+    def client_gone(self, undelivered: Answer | None = None) -> None:
+        """The session service closed the connection. The prompt stays; a question nobody waits for goes.
+
+        ``undelivered``: an answer that could not be sent any more; the next client gets it if it asks the same.
+        """
         self._awaited = ""
+        if undelivered and isinstance(passphrase := undelivered.get("passphrase"), str):
+            self._early_passphrase = passphrase
+        if undelivered == POWER_OFF:
+            self.power = WANTED
         if isinstance(self.page, Choice):
             self.page = Working("One moment")
 

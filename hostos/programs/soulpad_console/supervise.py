@@ -10,7 +10,6 @@ from .layouts import Keyboard
 from .loop import Console
 from .model import Model
 from .options import parse
-from .screen import TerminalLost
 
 RESTART_SECONDS = 1.0
 
@@ -24,13 +23,16 @@ def main(words: list[str]) -> None:
     console = Console(options, Model(Keyboard(options.keyboard)))
     if unknown:
         machine.log(options, f"soulpad: the console knows no {' '.join(unknown)}")
+    said = ""
     while True:
         try:
             console.run()
-        except TerminalLost:
-            _reopen(terminal)
         except Exception as error:  # whatever it is, the person needs a prompt and not a stack trace
-            machine.log(options, machine.describe(error))
+            line = machine.describe(error)
+            if line != said:
+                machine.log(options, line)
+            said = line
+        _reopen(terminal)
         console = console.anew()
         time.sleep(RESTART_SECONDS)
 
@@ -50,6 +52,7 @@ def _silence_standard_error() -> None:
 
 
 def _reopen(terminal: str) -> None:
+    """What is hung up (vhangup(2)) stays dead for those who have it open."""
     try:
         descriptor = os.open(terminal, os.O_RDWR | os.O_NOCTTY)
     except OSError:
