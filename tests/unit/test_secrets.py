@@ -49,9 +49,7 @@ def test_secrets_are_equal_when_their_bytes_are() -> None:
     ("written", "read"),
     [(b"pass word\n", b"pass word"), (b"pass\n\n", b"pass\n"), (b"pass", b"pass"), (b" pass \n", b" pass ")],
 )
-def test_one_trailing_newline_is_not_part_of_a_passphrase(
-    tmp_path: Path, written: bytes, read: bytes
-) -> None:
+def test_one_trailing_newline_is_not_part_of_a_passphrase(tmp_path: Path, written: bytes, read: bytes) -> None:
     path = tmp_path / "passphrase"
     path.write_bytes(written)
     assert secrets.passphrase_from_file(path).reveal() == read
