@@ -85,9 +85,7 @@ def test_the_running_system_is_named_before_any_other_reason() -> None:
 def test_a_refusal_is_one_line_with_the_reason_and_a_hint() -> None:
     with pytest.raises(DeviceRefused) as refused:
         require_writable(replace(USB_STICK, path="/dev/sda", bus="nvme", removable=False))
-    assert refused.value.message == (
-        "/dev/sda is this PC's own disk (nvme, not removable), so it will not be written"
-    )
+    assert refused.value.message == ("/dev/sda is this PC's own disk (nvme, not removable), so it will not be written")
     assert refused.value.hint == "list the sticks that can be written with: soulpad devices"
     assert refused.value.exit_code == 20
 

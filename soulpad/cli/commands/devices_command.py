@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from builder.devices import StickDevice, all_disks
@@ -54,5 +55,5 @@ def as_table(disks: list[StickDevice]) -> Table:
     for disk in sorted(disks, key=lambda item: not item.writable):
         verdict = "yes" if disk.writable else f"no: it {disk.refusals[0].because}"
         name = str(disk.write_path) if disk.writable else ""
-        table.add_row(str(disk.path), format_bytes(disk.size_bytes), disk.model, verdict, name)
+        table.add_row(str(disk.path), format_bytes(disk.size_bytes), escape(disk.model), escape(verdict), name)
     return table

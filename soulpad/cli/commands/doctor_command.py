@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 
+from rich.markup import escape
+
 from builder.doctor import GROUPS, Finding, examine, install_command
 from builder.kvmprobe import why_kvm_fails
 from soulpad.base.errors import MissingProgram
@@ -48,7 +50,7 @@ def say(finding: Finding) -> None:
         if finding.required
         else "[yellow]note[/yellow]   "
     )
-    people.print(f"{mark} {finding.name}: {finding.said}")
+    people.print(f"{mark} {finding.name}: {escape(finding.said)}")
     if finding.mend and not finding.ok and not finding.package:
         people.print(f"        {finding.mend}")
 

@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from builder.devices import StickDevice, resolve
 from builder.stickcontents import checked_image
 from builder.write import WriteOptions, WriteReport, require_room, write_image
@@ -61,7 +63,7 @@ def confirm(device: StickDevice) -> None:
     """Asks for the device's short name; raises UsageError when it is not typed."""
     if not sys.stdin.isatty():
         raise UsageError("nobody is there to confirm that the device may be erased", "add --yes if you are sure")
-    people.print(f"All that is on [bold]{description(device)}[/bold] will be lost.")
+    people.print(f"All that is on [bold]{escape(description(device))}[/bold] will be lost.")
     people.print(f"  {device.write_path}")
     people.print(f"Type {device.short_name} to go on: ", end="")
     if input().strip() != device.short_name:
