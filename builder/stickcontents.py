@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from builder.espcopy import copy_esp, fat_sector_bytes
 from builder.partitions import Layout, grown, read_layout, relabel
 from builder.rawdevice import BUFFER_BYTES, aligned_buffer
-from builder.writeplan import Span, WritePlan, data_spans, pieces, plan
+from builder.writeplan import Span, WritePlan, clipped, data_spans, pieces, plan, widened
 from soulpad.base.errors import BadImage
 from soulpad.base.units import MIB
 from soulpad.store.stick import PAYLOAD_OFFSET_BYTES
@@ -31,11 +33,22 @@ class Piece(NamedTuple):
 
 
 @dataclass(frozen=True)
-class StickContents:
-    """All that one device will hold. ``near`` and ``far``: its first and last MiB, with the partition tables."""
+class Source:
+    """An open file that gives what lies within ``span``."""
 
-    image: Path
-    source: int
+    path: Path
+    descriptor: int
+    span: Span
+
+
+@dataclass(frozen=True)
+class StickContents:
+    """All that one device will hold. ``near`` and ``far``: its first and last MiB, with the partition tables.
+
+    ``sources`` are disjoint, ascending, and cover the rest.
+    """
+
+    sources: tuple[Source, ...]
     plan: WritePlan
     near: Piece
     far: Piece
@@ -43,20 +56,13 @@ class StickContents:
     def body(self) -> Iterator[Piece]:
         """Everything between the two ends."""
         buffer, zeros = aligned_buffer(), aligned_buffer()
-        for span in pieces(self.plan.copies, BUFFER_BYTES):
-            content = buffer[: span.length_bytes]
-            self._fill(content, span.start)
-            yield Piece(span.start, content)
+        for source in self.sources:
+            for span in pieces(clipped(self.plan.copies, source.span), BUFFER_BYTES):
+                content = buffer[: span.length_bytes]
+                _fill(source, content, span.start)
+                yield Piece(span.start, content)
         for span in pieces(self.plan.zeros, BUFFER_BYTES):
             yield Piece(span.start, zeros[: span.length_bytes])
-
-    def _fill(self, target: memoryview, offset_bytes: int) -> None:
-        try:
-            count = os.preadv(self.source, [target], offset_bytes)
-        except OSError as error:
-            raise BadImage(f"{self.image} cannot be read at byte {offset_bytes}: {error.strerror}") from None
-        if count != len(target):
-            raise BadImage(f"{self.image} ends at byte {offset_bytes + count}", "is something writing to it?")
 
 
 def checked_image(image: Path) -> Layout:
@@ -73,13 +79,10 @@ def checked_image(image: Path) -> Layout:
 @contextmanager
 def stick_contents(image: Path, layout: Layout, device_bytes: int, sector_bytes: int) -> Iterator[StickContents]:
     """What a device of this size shall hold."""
-    source = os.open(image, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        larger = grown(layout, device_bytes)
-        near, far = _ends(source, larger, sector_bytes)
-        yield StickContents(image, source, _plan(source, layout), near, far)
-    finally:
-        os.close(source)
+    with ExitStack() as stack:
+        sources = _sources(stack, image, layout, sector_bytes)
+        near, far = _ends(sources[0].descriptor, grown(layout, device_bytes), sector_bytes)
+        yield StickContents(sources, _plan(sources, layout), near, far)
 
 
 def erased_ends(device_bytes: int) -> tuple[Piece, Piece]:
@@ -109,9 +112,44 @@ def _piece(descriptor: int, offset_bytes: int) -> Piece:
     return Piece(offset_bytes, content)
 
 
-def _plan(source: int, layout: Layout) -> WritePlan:
+def _sources(stack: ExitStack, image: Path, layout: Layout, sector_bytes: int) -> tuple[Source, ...]:
+    """The image; on a device with larger sectors than the image's ESP is made for, with another ESP in it."""
     body = Span(END_BYTES, layout.of("parcels").end_bytes)
-    return plan(data_spans(source, layout.total_bytes), solid_regions(layout), file_systems(layout), body)
+    if not 0 < fat_sector_bytes(image, layout) < sector_bytes:
+        return (_opened(stack, image, body),)
+    esp = layout.of("esp")
+    other = Path(stack.enter_context(TemporaryDirectory(prefix="soulpad-write-")), "esp.img")
+    copy_esp(image, layout, sector_bytes, other)
+    return (
+        _opened(stack, image, Span(body.start, esp.offset_bytes)),
+        _opened(stack, other, Span(esp.offset_bytes, esp.end_bytes)),
+        _opened(stack, image, Span(esp.end_bytes, body.end)),
+    )
+
+
+def _opened(stack: ExitStack, path: Path, span: Span) -> Source:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    stack.callback(os.close, descriptor)
+    return Source(path, descriptor, span)
+
+
+def _plan(sources: tuple[Source, ...], layout: Layout) -> WritePlan:
+    data = [
+        span
+        for source in sources
+        for span in clipped(widened(data_spans(source.descriptor, layout.total_bytes)), source.span)
+    ]
+    body = Span(sources[0].span.start, sources[-1].span.end)
+    return plan(data, solid_regions(layout), file_systems(layout), body)
+
+
+def _fill(source: Source, target: memoryview, offset_bytes: int) -> None:
+    try:
+        count = os.preadv(source.descriptor, [target], offset_bytes)
+    except OSError as error:
+        raise BadImage(f"{source.path} cannot be read at byte {offset_bytes}: {error.strerror}") from None
+    if count != len(target):
+        raise BadImage(f"{source.path} ends at byte {offset_bytes + count}", "is something writing to it?")
 
 
 def solid_regions(layout: Layout) -> list[Span]:

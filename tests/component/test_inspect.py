@@ -11,12 +11,15 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from builder import partitions, plainview, xfs, xfsread
+from builder.devices import resolve
 from builder.esp import put_esp_files, write_esp
+from builder.espcopy import fat_sector_bytes
 from builder.inspect import Inspection, inspect
 from builder.luks import LuksSpec
 from builder.partitions import Layout
 from builder.storeimage import open_store, write_store
 from builder.toolbox import toolbox
+from builder.write import WriteOptions, write_image
 from builder.xfswalk import Inode, Xfs
 from soulpad.base.errors import BadImage, WrongPassphrase
 from soulpad.base.progress import Silent
@@ -84,7 +87,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> dict[PurePosixPath, xfs.Co
 def stick(tmp_path_factory: pytest.TempPathFactory, tree: dict[PurePosixPath, xfs.Content]) -> Path:
     folder = tmp_path_factory.mktemp("stick")
     image = folder / "stick.img"
-    layout = partitions.plan(480 * MIB, 4 * MIB, STICK_ID, esp_bytes=40 * MIB, host_slot_bytes=8 * MIB)
+    layout = partitions.plan(720 * MIB, 4 * MIB, STICK_ID, esp_bytes=272 * MIB, host_slot_bytes=8 * MIB)
     partitions.write_table(image, layout)
     write_esp(image, layout.of("esp"), ESP_LABEL, {"soulpad.json": DESCRIPTION.encode()})
     put_host(image, layout, folder)
@@ -155,9 +158,7 @@ def test_a_parcel_that_lacks_files_is_shown_with_what_it_lacks(stick: Path) -> N
     assert set(parcel.problems) == set(found.problems)
 
 
-def test_another_reader_of_xfs_finds_the_same_files(
-    stick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_reader_of_xfs_finds_the_same_files(stick: Path, tmp_path: Path) -> None:
     store = partitions.read_layout(stick).of("parcels")
     plain = open_store(stick, store.offset_bytes, store.size_bytes, PASSPHRASE, tmp_path)
     expected = {path: entry.size_bytes for path, entry in xfsread.list_tree(plain, toolbox().argv).items()}
@@ -211,7 +212,7 @@ def test_a_wrong_passphrase_has_exit_code_12(stick: Path, tmp_path: Path) -> Non
 def test_a_truncated_image_and_a_foreign_file_have_exit_code_30(stick: Path, tmp_path: Path) -> None:
     short = tmp_path / "short.img"
     run(["cp", "--sparse=always", stick, short])
-    os.truncate(short, 300 * MIB)
+    os.truncate(short, 500 * MIB)
     with pytest.raises(BadImage, match="truncated"):
         inspect(short)
     (tmp_path / "foreign").write_bytes(os.urandom(MIB))
@@ -267,3 +268,30 @@ def test_people_see_names_as_they_were_given(stick: Path, capsys: pytest.Capture
     shown = capsys.readouterr().err
     assert "work [at home]" in shown
     assert "owner passphrase (slot 0, argon2id, 1 MiB)" in shown
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not Path("/dev/loop-control").exists(), reason="needs root and loop devices")
+@pytest.mark.parametrize("sector_bytes", [512, 4096])
+def test_a_written_device_is_inspected_like_its_image(stick: Path, tmp_path: Path, sector_bytes: int) -> None:
+    backing = tmp_path / "backing"
+    backing.touch()
+    os.truncate(backing, 800 * MIB)
+    made = run(["losetup", "--find", "--show", "--sector-size", str(sector_bytes), backing])
+    device = Path(made.stdout.strip())
+    try:
+        write_image(stick, resolve(str(device), allow_loop=True), WriteOptions(), Silent())
+        found, expected = inspect(device, PASSPHRASE), inspect(stick, PASSPHRASE)
+        assert (found.description, found.parcels, found.hosts) == (
+            expected.description,
+            expected.parcels,
+            expected.hosts,
+        )
+        assert found.layout.of("parcels").size_bytes > expected.layout.of("parcels").size_bytes
+        assert fat_sector_bytes(device, found.layout) == sector_bytes
+        esp = found.layout.of("esp")
+        with (tmp_path / "esp.img").open("wb") as copy, device.open("rb") as source:
+            source.seek(esp.offset_bytes)
+            copy.write(source.read(esp.size_bytes))
+        run(["fsck.fat", "-n", tmp_path / "esp.img"])
+    finally:
+        run(["losetup", "--detach", device])

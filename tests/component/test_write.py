@@ -12,6 +12,7 @@ import pytest
 
 from builder import write
 from builder.devices import resolve
+from builder.esp import write_esp
 from builder.partitions import Layout, plan, read_layout, write_table
 from builder.rawdevice import DeviceFailed, RawDevice
 from builder.write import WriteOptions, WriteReport, write_image
@@ -178,6 +179,18 @@ def test_interrupted_writing_leaves_no_stick(stick: Path, image: tuple[Path, Lay
     assert get(stick, 0, MIB) == bytes(MIB)
     with pytest.raises(BadImage):
         read_layout(stick)
+
+
+def test_a_device_whose_sectors_the_esp_cannot_have_is_refused_and_left_alone(
+    tmp_path: Path, image: tuple[Path, Layout]
+) -> None:
+    path, layout = image
+    write_esp(path, layout.of("esp"), "SOULPAD", {"file": b"content"})
+    with loop_device(tmp_path / "backing", DEVICE_BYTES, 4096) as device:
+        make_stale(device, 0)
+        with pytest.raises(DeviceRefused, match="sectors of 4096 bytes are too large"):
+            written(path, device)
+        assert get(device, 0, MIB) == STALE * MIB
 
 
 def test_a_stick_written_before_can_be_written_again(stick: Path, image: tuple[Path, Layout]) -> None:
