@@ -21,6 +21,10 @@ POLL_SECONDS = 0.05
 logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL + 1)
 
 
+class QemuGone(EmulatedPcFailed):
+    """QEMU hung up: it has ended or is about to."""
+
+
 class Monitor:
     """A connection to one QEMU. ``close`` it before or after QEMU's end."""
 
@@ -43,7 +47,8 @@ class Monitor:
             time.sleep(POLL_SECONDS)
 
     def execute(self, command: str, **arguments: object) -> Any:
-        """QEMU's answer to one command. Raises EmulatedPcFailed when it refuses, does not answer, or is gone."""
+        """QEMU's answer to one command. Raises EmulatedPcFailed when it refuses or does not answer,
+        QemuGone when it hung up."""
         try:
             return self._wait_for(self._client.execute(command, arguments))
         except ExecuteError as error:
@@ -51,7 +56,7 @@ class Monitor:
         except TimeoutError:
             raise EmulatedPcFailed(f"QEMU did not answer {command} in {ANSWER_SECONDS} seconds") from None
         except (QMPError, EOFError, OSError):
-            raise EmulatedPcFailed(f"QEMU ended at {command}") from None
+            raise QemuGone(f"QEMU ended at {command}") from None
 
     def close(self) -> None:
         """Hangs up; does nothing the second time."""

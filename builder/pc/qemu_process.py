@@ -31,9 +31,10 @@ def end_process(process: Process) -> None:
 
 
 def last_complaint(log: Path) -> str:
-    """QEMU's last line of complaint; it warns of much that does not matter."""
+    """QEMU's last complaint in one line. It warns of much that does not matter, and goes on about what does."""
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    return next((line for line in reversed(lines) if line.strip() and "warning:" not in line), "")
+    complaints = [line.removeprefix(f"{QEMU}: ") for line in lines if line.startswith(f"{QEMU}: ")]
+    return next((line for line in reversed(complaints) if "warning: " not in line), "")
 
 
 def explained(error: EmulatedPcFailed, complaint: str) -> EmulatedPcFailed:

@@ -29,7 +29,7 @@ from builder.pc.machine import (
     qemu_argv,
     usb_disk_id,
 )
-from builder.pc.monitor import Monitor
+from builder.pc.monitor import Monitor, QemuGone
 from builder.pc.profile import PcProfile
 from builder.pc.qemu_process import end_process, explained, last_complaint, start_qemu
 from builder.pc.room import Room, furnish
@@ -138,9 +138,8 @@ class RunningPc:
         if self._process.poll() is None and not self.powered_off:
             try:
                 self.powered_off = self._monitor.execute("query-status")["status"] == "shutdown"
-            except EmulatedPcFailed:
-                if self._process.poll() is None:
-                    raise
+            except QemuGone:
+                end_process(self._process)  # it hangs up before it ends
         return self._process.poll() is None and not self.powered_off
 
     def serial(self, port: int = 0) -> str:
@@ -219,7 +218,8 @@ def power_on(
     room = Room(workdir)
     stick = stick if isinstance(stick, UsbDisk) else UsbDisk(stick)
     with ExitStack() as stack:
-        sockets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soulpad-pc-")))
+        # not where TMPDIR says: a socket's path has at most 107 bytes
+        sockets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soulpad-pc-", dir="/tmp")))
         files = furnish(room, profile, stick, more_usb_disks, sockets)
         process = start_qemu(qemu_argv(profile, files, options), room.qemu_log)
         stack.callback(end_process, process)

@@ -23,11 +23,13 @@ CLOSE_SECONDS = 60
 @dataclass(frozen=True)
 class TrialPlan:
     """``text`` is typed, then Enter, when the host's log shows ``text_when`` (a regular expression), or
-    ``text_after_seconds`` after power on when that is given. None means never; all times count from power on."""
+    ``text_after_seconds`` when that is given; the power button is pressed likewise. None means never; all times count
+    from power on."""
 
     text: str | None = field(default=None, repr=False)
     text_when: str = PROMPT_READY
     text_after_seconds: float | None = None
+    power_button_when: str | None = None
     power_button_after_seconds: float | None = None
     timeout_seconds: float | None = None
     screenshots: Path | None = None
@@ -38,9 +40,11 @@ class TrialPlan:
             return seconds >= self.text_after_seconds
         return re.search(self.text_when, log) is not None
 
-    def button_is_due(self, seconds: float) -> bool:
+    def button_is_due(self, seconds: float, log: str) -> bool:
         """Whether the moment to press the power button has come."""
-        return self.power_button_after_seconds is not None and seconds >= self.power_button_after_seconds
+        if self.power_button_after_seconds is not None:
+            return seconds >= self.power_button_after_seconds
+        return self.power_button_when is not None and re.search(self.power_button_when, log) is not None
 
     def is_over(self, seconds: float) -> bool:
         """Whether the time is up."""
@@ -95,11 +99,12 @@ class Trial:
         if seconds >= self._next_picture_at:
             self._take_picture(seconds)
             self._next_picture_at = seconds + PICTURE_EVERY_SECONDS
-        if not self._typed and self._plan.text_is_due(seconds, self._pc.serial()):
+        log = self._pc.serial()
+        if not self._typed and self._plan.text_is_due(seconds, log):
             self._typed = True
             self._progress.step(f"{seconds:.0f} s: typing")
             self._pc.type_text(f"{self._plan.text}\n")
-        if not self._pressed and self._plan.button_is_due(seconds):
+        if not self._pressed and self._plan.button_is_due(seconds, log):
             self._pressed = True
             self._progress.step(f"{seconds:.0f} s: pressing the power button")
             self._pc.press_power_button()

@@ -48,7 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     when = parser.add_mutually_exclusive_group()
     when.add_argument("--type-when", metavar="REGEX", default=PROMPT_READY, help="type when the serial log shows this")
     when.add_argument("--type-after", type=float, metavar="SECONDS", help="type so long after power on")
-    parser.add_argument("--power-button-after", type=float, metavar="SECONDS", help="press the power button then")
+    button = parser.add_mutually_exclusive_group()
+    button.add_argument("--power-button-when", metavar="REGEX", help="press the power button when the log shows this")
+    button.add_argument("--power-button-after", type=float, metavar="SECONDS", help="press it so long after power on")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="cut the power and fail after this time")
 
 
@@ -92,26 +94,33 @@ def trial_plan(arguments: argparse.Namespace) -> TrialPlan:
     """What to do when. Raises BadInput for what cannot be typed or matched, before anything is started."""
     text = arguments.type
     try:
-        re.compile(arguments.type_when)
         if arguments.type_file:
             text = arguments.type_file.read_text().split("\n", 1)[0]
         if arguments.screenshots:
             arguments.screenshots.mkdir(parents=True, exist_ok=True)
         if arguments.serial_log:
             arguments.serial_log.touch()
-    except re.error as error:
-        raise BadInput(f"--type-when {arguments.type_when!r} is no regular expression: {error}") from None
     except OSError as error:
         raise BadInput(f"{error.filename}: {error.strerror}") from None
     chords_for(text or "")
     return TrialPlan(
         text=text,
-        text_when=arguments.type_when,
+        text_when=regular_expression(arguments.type_when),
         text_after_seconds=arguments.type_after,
+        power_button_when=regular_expression(arguments.power_button_when) if arguments.power_button_when else None,
         power_button_after_seconds=arguments.power_button_after,
         timeout_seconds=arguments.timeout,
         screenshots=arguments.screenshots,
     )
+
+
+def regular_expression(text: str) -> str:
+    """``text``, when it is one. Raises BadInput."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise BadInput(f"{text!r} is no regular expression: {error}") from None
+    return text
 
 
 def as_fields(arguments: argparse.Namespace, pc: RunningPc, trial: Trial) -> dict[str, Any]:
