@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from secrets import token_hex
 
@@ -44,7 +44,7 @@ class StickSpec:
     parcels: tuple[ParcelRequest, ...]
     host_recipe: Path
     keyboard: str = "us"
-    luks: LuksSpec = LuksSpec()
+    luks: LuksSpec = field(default_factory=LuksSpec)
     kernel_arguments: tuple[str, ...] = ()
 
 
@@ -98,7 +98,8 @@ def plan_layout(spec: StickSpec, host: HostImage, contents: Sequence[ParcelConte
     """The partitions; raises DeviceTooSmall for the host, BadInput when the parcels do not fit."""
     layout = partitions.plan(spec.total_bytes, host.squashfs.stat().st_size, stick_id)
     room_bytes = layout.of("parcels").size_bytes - PAYLOAD_OFFSET_BYTES
-    needed_bytes = least_size_bytes(store_tree(contents))
+    memory_bytes = sum(parcel.description.machine.memory_mib for parcel in contents) * MIB
+    needed_bytes = least_size_bytes(store_tree(contents)) + memory_bytes  # a session keeps its RAM on the stick
     if needed_bytes > room_bytes:
         least_bytes = spec.total_bytes + needed_bytes - room_bytes
         raise BadInput(

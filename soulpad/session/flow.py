@@ -6,6 +6,7 @@ Every way out ends with a sentence on the screen and the PC switched off; no way
 from __future__ import annotations
 
 import logging
+import traceback
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,9 +64,9 @@ def run_session(console: Console, libvirt_root: Path) -> None:
         report("stopped-before-session")
     except SoulpadError as error:
         explain(console, stopping, error)
-    except Exception:
+    except Exception as error:
         log.exception("unexpected")
-        report("unexpected-error")
+        report("unexpected-error", kind=type(error).__name__, where=stack_of(error))
         explain(console, stopping, unexpected())
 
 
@@ -169,6 +170,12 @@ def explain(console: Console, stopping: Stopping, error: SoulpadError) -> None:
             console.choose("SoulPad cannot go on", [error.message, error.hint], ["Switch this PC off"], 0)
     except (PowerOffAsked, StopRequested):
         pass
+
+
+def stack_of(error: BaseException) -> list[str]:
+    """Where a bug showed, innermost last, without any of the values involved."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames]
 
 
 def unexpected() -> SoulpadError:

@@ -62,9 +62,9 @@ class Hypervisor:
         self._connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_event, None)
         self._on_stop: Callable[[StopReason], None] | None = None
 
-    def probe(self, accelerator: Accelerator, machine_type: str) -> None:
-        """Has QEMU's capabilities read (seconds on a slow PC), so that the first start need not."""
-        self._connection.getDomainCapabilities("/usr/bin/qemu-system-x86_64", "x86_64", machine_type, accelerator, 0)
+    def warm_up(self) -> None:
+        """Has QEMU's capabilities read in the background: seconds on a slow PC, spent while a person types."""
+        threading.Thread(target=self.vmm_version, name="capabilities", daemon=True).start()
 
     def watch(self, on_stop: Callable[[StopReason], None] | None) -> None:
         """Has ``on_stop`` called (in the event thread) when the machine ends; None: no more."""
