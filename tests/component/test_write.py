@@ -6,11 +6,11 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from builder import write
 from builder.devices import resolve
 from builder.esp import write_esp
 from builder.partitions import Layout, plan, read_layout, write_table
@@ -248,7 +248,7 @@ def test_a_device_that_another_program_holds_is_refused(stick: Path, image: tupl
 def test_another_device_under_the_same_name_is_refused(stick: Path, image: tuple[Path, Layout], tmp_path: Path) -> None:
     device = resolve(str(stick), allow_loop=True)
     with loop_device(tmp_path / "other", DEVICE_BYTES) as other:
-        exchanged = write.StickDevice(**{**vars(device), "path": other})
+        exchanged = replace(device, path=other)
         with pytest.raises(DeviceRefused, match="another device than a moment ago"):
             write_image(image[0], exchanged, WriteOptions(), Silent())
         assert get(other, 0, 4096) == bytes(4096)
