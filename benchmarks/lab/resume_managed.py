@@ -1,0 +1,98 @@
+"""In the host's root: the other side of the resume benchmark, libvirt's managed save of the same machine.
+
+The domain is the product's without what the product adds for QEMU's command line: ordinary memory, the same disk,
+devices and CPU model. Where libvirt puts the image (``lib/qemu/save`` below its root) is the store.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import libvirt
+
+from benchmarks.lab.guest import GuestSerial
+from benchmarks.lab.resume_request import Request
+from benchmarks.lab.store import Measurement, Store
+from soulpad.session.parcels import Parcel, clone, parcels_in
+from soulpad.session.viewer import SPICE_SOCKET
+from soulpad.store.checkpoint import RAM_NAME, disk_name
+from soulpad.vm.domain import QEMU_NAMESPACE, RunFiles, add, domain_xml
+
+FOLDER = "managed-save"
+
+
+def measure(request: Request, store: Store, libvirt_root: Path, port: GuestSerial) -> list[dict[str, object]]:
+    """One entry of figures a run; raises when a resumed guest is not the one that was saved."""
+    (parcel,) = parcels_in(store.root)
+    save_into(store, libvirt_root)
+    connection = libvirt.open(f"qemu:///embed?root={libvirt_root}")
+    domain = connection.defineXML(stock_xml(parcel, prepared_disk(parcel, store), port.device))
+    domain.create()
+    port.boot()
+    port.fill(request.touched_mib)
+    runs = [one_run(domain, store, port) for _ in range(request.runs)]
+    domain.destroy()
+    return runs
+
+
+def one_run(domain: Any, store: Store, port: GuestSerial) -> dict[str, object]:
+    """Save, resume, check all memory."""
+    saved = save(domain, store)
+    resumed = resume(domain, store, port)
+    port.verify()
+    return {
+        "resume_seconds": resumed.seconds,
+        "read_bytes_before_output": resumed.traffic.read_bytes,
+        "suspend_seconds": saved.seconds,
+        "suspend_written_bytes": saved.traffic.written_bytes,
+    }
+
+
+def save(domain: Any, store: Store) -> Measurement:
+    """Until everything is on the device."""
+    with store.measured() as result:
+        domain.managedSave(0)
+        store.sync()
+    return result
+
+
+def resume(domain: Any, store: Store, port: GuestSerial) -> Measurement:
+    """From the mounted, cold store to the guest's first output."""
+    before = port.last_report()
+    store.make_cold()
+    with store.measured() as result:
+        domain.create()  # libvirt.org: a managed save image, if there is one, is what a start continues from
+        port.first_output(before)
+    return result
+
+
+def save_into(store: Store, libvirt_root: Path) -> None:
+    """Lets libvirt's folder of save images lie in the store."""
+    (store.root / FOLDER / "save").mkdir(mode=0o711, parents=True)
+    (store.root / FOLDER).chmod(0o711)
+    link = libvirt_root / "lib/qemu/save"
+    if link.is_dir() and not link.is_symlink():
+        link.rmdir()
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(store.root / FOLDER / "save")
+
+
+def prepared_disk(parcel: Parcel, store: Store) -> Path:
+    """The machine's own disk, as the parcel's first checkpoint has it."""
+    target = store.root / FOLDER / disk_name(0)
+    clone(parcel.paths.checkpoint(min(parcel.generations())) / disk_name(0), target)
+    return target
+
+
+def stock_xml(parcel: Parcel, disk: Path, serial_device: Path) -> str:
+    """The parcel's domain as libvirt alone would run it: no file behind the memory, its own CPU model."""
+    machine = parcel.description.machine
+    files = RunFiles(disk.with_name(RAM_NAME), (disk,), SPICE_SOCKET, serial_device=serial_device)
+    domain = ET.fromstring(domain_xml(parcel.description.uuid, machine, files, "qemu"))
+    for line in domain.findall(f"{{{QEMU_NAMESPACE}}}commandline"):
+        domain.remove(line)
+    cpu = add(domain, "cpu", mode="custom", match="exact", check="none")
+    add(cpu, "model", text=machine.cpu_model.split("-v1")[0], fallback="forbid")
+    return ET.tostring(domain, encoding="unicode")

@@ -1,0 +1,79 @@
+"""In the host's root: SoulPad's side of the resume benchmark, by the product's own flows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks.lab.guest import GuestSerial
+from benchmarks.lab.resume_request import Request
+from benchmarks.lab.store import Measurement, Store
+from soulpad.session import machine
+from soulpad.session.machine import RunningParcel
+from soulpad.session.parcels import Parcel, parcels_in
+from soulpad.session.stages import StageClock
+from soulpad.session.thispc import ThisPc
+from soulpad.vm.hypervisor import Hypervisor
+
+# Emulated in software: KVM does not work inside every laboratory machine.
+PC = ThisPc(memory_mib=0, kvm=False, virtualisation_flag=None)
+
+
+@dataclass(frozen=True)
+class Side:
+    """What the steps work with."""
+
+    store: Store
+    hypervisor: Hypervisor
+    port: GuestSerial
+    parcel: Parcel
+
+
+def measure(request: Request, store: Store, hypervisor: Hypervisor, port: GuestSerial) -> list[dict[str, object]]:
+    """One entry of figures a run; raises when a resumed guest is not the one that was suspended."""
+    (parcel,) = parcels_in(store.root)
+    side = Side(store, hypervisor, port, parcel)
+    running = machine.start_cold(parcel, hypervisor, PC, StageClock("resume"))
+    port.boot()
+    port.fill(request.touched_mib)
+    machine.suspend(running, StageClock("suspend"))
+    return [one_run(side, request.work_mib) for _ in range(request.runs)]
+
+
+def one_run(side: Side, work_mib: int) -> dict[str, object]:
+    """Resume, check all memory, suspend; and once more with ``work_mib`` rewritten before the suspend."""
+    running, resumed, resume_stages = resume(side)
+    side.port.verify()
+    suspended, suspend_stages = suspend(side, running)
+    running, _, _ = resume(side)
+    side.port.command(f"touch {work_mib}")
+    worked, _ = suspend(side, running)
+    return {
+        "resume_seconds": resumed.seconds,
+        "read_bytes_before_output": resumed.traffic.read_bytes,
+        "suspend_seconds": suspended.seconds,
+        "suspend_written_bytes": suspended.traffic.written_bytes,
+        "suspend_after_work_seconds": worked.seconds,
+        "suspend_after_work_written_bytes": worked.traffic.written_bytes,
+        "stages": {"resume": resume_stages, "suspend": suspend_stages},
+    }
+
+
+def resume(side: Side) -> tuple[RunningParcel, Measurement, dict[str, float]]:
+    """From the mounted, cold store to the guest's first output."""
+    before, clock = side.port.last_report(), StageClock("resume")
+    side.store.make_cold()
+    clock.skip()
+    with side.store.measured() as result:
+        running = machine.resume(side.parcel, side.hypervisor, PC, clock)
+        side.port.first_output(before)
+        clock.done("first guest output")
+    return running, result, clock.seconds
+
+
+def suspend(side: Side, running: RunningParcel) -> tuple[Measurement, dict[str, float]]:
+    """Until everything is on the device."""
+    clock = StageClock("suspend")
+    with side.store.measured() as result:
+        machine.suspend(running, clock)
+        side.store.sync()
+    return result, clock.seconds

@@ -1,0 +1,88 @@
+"""What the resume benchmark says: medians, ratios, and a table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
+
+from rich.table import Table
+
+Figures = dict[str, Any]
+
+COMPARED = ("resume_seconds", "read_bytes_before_output", "suspend_seconds", "suspend_written_bytes")
+TITLES = {
+    "resume_seconds": "resume to first output",
+    "read_bytes_before_output": "read before it",
+    "suspend_seconds": "suspend",
+    "suspend_written_bytes": "written by it",
+    "suspend_after_work_seconds": "suspend after work",
+    "suspend_after_work_written_bytes": "written by it",
+}
+
+
+def medians(runs: Sequence[Figures]) -> Figures:
+    """One entry of figures, the median of each over the runs; groups of figures likewise."""
+    first = runs[0]
+    return {
+        name: medians([run[name] for run in runs])
+        if isinstance(first[name], dict)
+        else rounded(name, [run[name] for run in runs])
+        for name in first
+    }
+
+
+def rounded(name: str, values: Sequence[float]) -> float | int:
+    """The median: whole bytes, or seconds to the millisecond."""
+    return int(median(values)) if name.endswith("bytes") or "_bytes_" in name else round(median(values), 3)
+
+
+def ratios(ours: Figures, other: Figures) -> dict[str, float]:
+    """How many times more the other side needs, figure by figure."""
+    return {name: round(other[name] / ours[name], 1) for name in COMPARED if ours[name]}
+
+
+def size_entry(memory_mib: int, touched_mib: int, work_mib: int, sides: dict[str, list[Figures]]) -> Figures:
+    """The JSON of one size from the runs of both sides."""
+    ours, managed = medians(sides["ours"]), medians(sides["managed_save"])
+    return {
+        "memory_mib": memory_mib,
+        "touched_mib": touched_mib,
+        "work_mib": work_mib,
+        "ours": ours | {"each": sides["ours"]},
+        "managed_save": managed | {"each": sides["managed_save"]},
+        "ratios": ratios(ours, managed),
+    }
+
+
+def table(size: Figures) -> Table:
+    """The figures of one size for people."""
+    title = f"{size['memory_mib']} MiB guest, {size['touched_mib']} MiB of it filled"
+    result = Table("", "SoulPad", "managed save", "ratio", title=title, title_justify="left")
+    for name, words in TITLES.items():
+        words = f"{words} ({size['work_mib']} MiB)" if name == "suspend_after_work_seconds" else words
+        other, ratio = size["managed_save"].get(name), size["ratios"].get(name)
+        result.add_row(words, shown(name, size["ours"][name]), shown(name, other), f"{ratio}" if ratio else "")
+    return result
+
+
+def shown(name: str, value: float | None) -> str:
+    """A figure with its unit; nothing for one that a side does not have."""
+    if value is None:
+        return ""
+    return f"{value / 1e6:,.1f} MB" if "bytes" in name else f"{value:,.2f} s"
+
+
+def facts(report: Figures) -> list[str]:
+    """The lines below the tables."""
+    machine, limits, measured = report["machine"], report["throttle"]["limits"], report["throttle"]["measured"]
+    speeds = ", ".join(
+        f"{name} {limits[key] / 1e6:.0f} MB/s (measured {measured[key] / 1e6:.1f})"
+        for name, key in (("read", "read_bytes_per_second"), ("write", "write_bytes_per_second"))
+    )
+    return [
+        f"runs: {report['runs']} of each; medians. Every guest's memory was checked after every resume.",
+        f"store: {speeds}; cold. QEMU and its libraries: in the page cache, for both sides.",
+        f"machine: {machine['cores']} cores {machine['cpu']}, {machine['memory_mib']} MiB, Linux {machine['kernel']}, "
+        f"load {machine['load']}; {report['vmm']} emulating in software.",
+    ]

@@ -1,0 +1,32 @@
+"""A store on a block device of its own: made as a stick's store is, in a file behind a loop device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from benchmarks.lab.throttle import throttle
+from builder.toolbox import Toolbox
+from builder.xfs import Tree, make_xfs
+from soulpad.base.run import run
+from soulpad.store.stick import ENCRYPTION_SECTOR_BYTES, STORE_LABEL
+
+
+def losetup_argv(image: Path) -> list[str]:
+    """Sectors as the unlocked store has them; direct, so that the file is not cached once more below the device."""
+    sectors = str(ENCRYPTION_SECTOR_BYTES)
+    return ["losetup", "--find", "--show", "--sector-size", sectors, "--direct-io=on", str(image)]
+
+
+@contextmanager
+def store_device(folder: Path, size_bytes: int, tree: Tree, tools: Toolbox) -> Iterator[Path]:
+    """The device, not mounted. Afterwards it is detached and unthrottled, and the file is gone."""
+    image = folder / "store.img"
+    with ExitStack() as cleanup:
+        cleanup.callback(image.unlink, missing_ok=True)
+        make_xfs(image, size_bytes, tree, STORE_LABEL, tools.argv)
+        device = Path(run(losetup_argv(image)).stdout.strip())
+        cleanup.callback(run, ["losetup", "--detach", device])
+        cleanup.callback(throttle, device, None)
+        yield device

@@ -1,0 +1,156 @@
+"""Resume and suspend: SoulPad against libvirt's managed save of the same machine, in one run on this machine.
+
+Each size has a store of its own on a loop device, throttled to the speed of a slow stick while something is measured.
+Both sides run QEMU and libvirt of the stick's host. Needs root; leaves no mount, device, process or limit behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+if __package__ in (None, ""):  # run as a file: the project's root is not on the path then
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from rich.console import Console
+
+from benchmarks.lab.chamber import Chamber
+from benchmarks.lab.hostroot import LAB, unpacked_host
+from benchmarks.lab.resume_report import Figures, facts, medians, size_entry, table
+from benchmarks.lab.resume_request import SIDES, Request
+from benchmarks.lab.storedevice import store_device
+from benchmarks.lab.thismachine import this_machine
+from benchmarks.lab.throttle import SLOW_STICK, Speeds, leave_throttled_group
+from builder.guestdisk import build_guest
+from builder.guests import ParcelRequest, new_parcel
+from builder.native import compile_libraries
+from builder.places import IMAGES
+from builder.toolbox import toolbox
+from soulpad.base.errors import BadInput, Interrupted, SoulpadError
+from soulpad.base.progress import Progress
+from soulpad.base.units import GIB, MIB, parse_bytes
+from soulpad.cli.main import complain
+from soulpad.cli.output import emit, progress
+
+EXAMPLE = "example: sudo .venv/bin/python benchmarks/resume.py --memory 512MiB --json"
+INSIDE = "benchmarks.lab.resume_inside"
+DEFAULT_MEMORY_MIB = (512, 4096)
+QUICK_SPEEDS = Speeds(read=100_000_000, write=60_000_000)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured. ``work_mib``: what the guest rewrites before the suspend that is measured after work."""
+
+    memory_mib: tuple[int, ...]
+    limits: Speeds
+    runs: int
+    work_mib: int = 32
+
+
+def plan_of(arguments: argparse.Namespace) -> Plan:
+    """From the command line; raises BadInput."""
+    sizes = tuple(parse_bytes(text) // MIB for text in arguments.memory or ())
+    if any(size < DEFAULT_MEMORY_MIB[0] for size in sizes):
+        raise BadInput("the guest needs 512MiB of memory", "give --memory 512MiB or more")
+    if arguments.runs < 1:
+        raise BadInput("there must be a run", "give --runs 1 or more")
+    if arguments.quick:
+        return Plan(sizes or DEFAULT_MEMORY_MIB[:1], QUICK_SPEEDS, arguments.runs)
+    return Plan(sizes or DEFAULT_MEMORY_MIB, SLOW_STICK, arguments.runs)
+
+
+def store_bytes(memory_mib: int) -> int:
+    """Room for a few checkpoints' RAM, the other side's image and both disks; the file behind it is sparse."""
+    return 6 * memory_mib * MIB + 4 * GIB
+
+
+def measure(plan: Plan, guest: Path | None, progress: Progress) -> Figures:
+    """The whole report."""
+    machine = this_machine()
+    disk = guest or build_guest(IMAGES / "guest-demo.toml", progress)
+    with ExitStack() as cleanup:
+        cleanup.callback(leave_throttled_group)
+        root = unpacked_host(progress)
+        scratch = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="run-", dir=LAB)))
+        (scratch / "lib").mkdir()
+        compile_libraries(scratch / "lib")
+        chamber = Chamber(root, scratch / "lib")
+        answers = [measure_size(plan, size, disk, chamber, scratch, progress) for size in plan.memory_mib]
+    speeds = [answer["speeds"] for _, sides in answers for answer in sides.values()]
+    return {
+        "benchmark": "resume",
+        "machine": machine,
+        "vmm": answers[0][1]["ours"]["vmm"],
+        "runs": plan.runs,
+        "throttle": {"limits": plan.limits.to_fields(), "measured": medians(speeds)},
+        "sizes": [entry_of(plan, size, sides) for size, sides in answers],
+    }
+
+
+def measure_size(
+    plan: Plan, memory_mib: int, disk: Path, chamber: Chamber, scratch: Path, progress: Progress
+) -> tuple[int, dict[str, Any]]:
+    """The size, and what each side answered. Both sides have the same store, one after the other."""
+    parcel = new_parcel(ParcelRequest("benchmark", disk), disk, memory_mib)
+    sides: dict[str, Any] = {}
+    with store_device(scratch, store_bytes(memory_mib), parcel.tree(), toolbox(progress)) as device:
+        for side in SIDES:
+            progress.step(f"{memory_mib} MiB: {side.replace('_', ' ')}")
+            request = Request(side, device, plan.limits, memory_mib // 2, plan.work_mib, plan.runs)
+            sides[side] = chamber.call(INSIDE, request.to_fields())
+    return memory_mib, sides
+
+
+def entry_of(plan: Plan, memory_mib: int, sides: dict[str, Any]) -> Figures:
+    """The report's entry of one size."""
+    runs = {side: answer["runs"] for side, answer in sides.items()}
+    return size_entry(memory_mib, memory_mib // 2, plan.work_mib, runs)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    result = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0], epilog=EXAMPLE)
+    result.add_argument("--memory", action="append", metavar="SIZE", help="the guest's memory (512MiB and 4GiB)")
+    result.add_argument("--runs", type=int, default=1, help="runs of each side at each size (1)")
+    result.add_argument("--quick", action="store_true", help="512MiB only, on a faster store")
+    result.add_argument("--guest", type=Path, metavar="IMAGE", help="the demo guest's disk, if it is made already")
+    result.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+    return result
+
+
+def show(report: Figures) -> None:
+    """For people."""
+    console = Console(highlight=False, soft_wrap=True)
+    for size in report["sizes"]:
+        console.print(table(size))
+    for line in facts(report):
+        console.print(line)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Returns the exit code (docs/exit-codes.md)."""
+    arguments = parser().parse_args(argv)
+    try:
+        plan = plan_of(arguments)
+        if os.geteuid() != 0:
+            raise BadInput("this benchmark mounts, throttles and changes roots, which needs root", "run it with sudo")
+        with progress() as bar:
+            report = measure(plan, arguments.guest, bar)
+    except SoulpadError as error:
+        return complain(error)
+    except KeyboardInterrupt:
+        return complain(Interrupted("interrupted; nothing is left of it", "run it again when you like"))
+    emit(report) if arguments.json else show(report)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

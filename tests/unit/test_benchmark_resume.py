@@ -1,0 +1,134 @@
+"""What the resume benchmark decides: what it measures, compares and says."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from benchmarks.lab.resume_report import facts, medians, ratios, shown, size_entry, table
+from benchmarks.lab.resume_request import Request
+from benchmarks.lab.throttle import SLOW_STICK
+from benchmarks.resume import main, parser, plan_of, store_bytes
+from soulpad.base.errors import BadInput
+from soulpad.base.units import GIB
+
+OURS = {
+    "resume_seconds": 0.5,
+    "read_bytes_before_output": 10_000_000,
+    "suspend_seconds": 0.25,
+    "suspend_written_bytes": 2_000_000,
+    "suspend_after_work_seconds": 4.0,
+    "suspend_after_work_written_bytes": 40_000_000,
+    "stages": {"resume": {"VM resume": 0.125}},
+}
+MANAGED = {
+    "resume_seconds": 60.0,
+    "read_bytes_before_output": 2_000_000_000,
+    "suspend_seconds": 200.0,
+    "suspend_written_bytes": 2_000_000_000,
+}
+
+
+def report() -> dict[str, object]:
+    speeds = SLOW_STICK.to_fields()
+    machine = {"cpu": "Some CPU", "cores": 2, "memory_mib": 8000, "kernel": "6.1", "load": 0.5}
+    return {
+        "machine": machine,
+        "vmm": "QEMU 10.0.0",
+        "runs": 3,
+        "throttle": {"limits": speeds, "measured": speeds},
+        "sizes": [size_entry(4096, 2048, 32, {"ours": [OURS], "managed_save": [MANAGED]})],
+    }
+
+
+def test_ratio_says_how_many_times_more_managed_save_needs() -> None:
+    assert ratios(OURS, MANAGED) == {
+        "resume_seconds": 120.0,
+        "read_bytes_before_output": 200.0,
+        "suspend_seconds": 800.0,
+        "suspend_written_bytes": 1000.0,
+    }
+
+
+def test_median_of_the_runs_is_taken_figure_by_figure_and_stage_by_stage() -> None:
+    slow = OURS | {"resume_seconds": 9.0, "stages": {"resume": {"VM resume": 8.0}}}
+    slower = OURS | {"resume_seconds": 0.75, "stages": {"resume": {"VM resume": 0.5}}}
+    result = medians([slow, OURS, slower])
+    assert result["resume_seconds"] == 0.75
+    assert result["stages"] == {"resume": {"VM resume": 0.5}}
+    assert result["read_bytes_before_output"] == 10_000_000
+
+
+def test_median_of_bytes_is_whole() -> None:
+    assert medians([{"read_bytes": 1}, {"read_bytes": 2}]) == {"read_bytes": 1}
+
+
+def test_every_run_stays_in_the_report_beside_the_medians() -> None:
+    entry = size_entry(512, 256, 32, {"ours": [OURS, OURS], "managed_save": [MANAGED, MANAGED]})
+    assert entry["ours"]["each"] == [OURS, OURS]
+    assert entry["managed_save"]["each"] == [MANAGED, MANAGED]
+
+
+def test_table_has_a_row_a_figure_and_no_ratio_where_only_one_side_has_it() -> None:
+    sizes = report()["sizes"]
+    assert isinstance(sizes, list)
+    made = table(sizes[0])
+    ratio_cells = list(made.columns[3].cells)
+    assert ratio_cells == ["120.0", "200.0", "800.0", "1000.0", "", ""]
+    assert list(made.columns[2].cells)[-1] == ""
+
+
+def test_facts_name_runs_speeds_and_machine() -> None:
+    text = "\n".join(facts(report()))
+    assert "runs: 3" in text
+    assert "read 38 MB/s (measured 38.0)" in text
+    assert "2 cores Some CPU" in text
+
+
+def test_figures_are_shown_with_their_unit() -> None:
+    assert shown("read_bytes_before_output", 2_345_678) == "2.3 MB"
+    assert shown("suspend_written_bytes", 2_345_678_000) == "2,345.7 MB"
+    assert shown("resume_seconds", 61.234) == "61.23 s"
+
+
+def test_without_options_both_sizes_are_measured_on_a_slow_stick() -> None:
+    plan = plan_of(parser().parse_args([]))
+    assert (plan.memory_mib, plan.limits, plan.runs) == ((512, 4096), SLOW_STICK, 1)
+
+
+def test_quick_measures_the_small_size_on_a_faster_store() -> None:
+    plan = plan_of(parser().parse_args(["--quick"]))
+    assert plan.memory_mib == (512,)
+    assert plan.limits.read > SLOW_STICK.read
+
+
+def test_memory_may_be_given_several_times() -> None:
+    assert plan_of(parser().parse_args(["--memory", "1GiB", "--memory", "512MiB"])).memory_mib == (1024, 512)
+
+
+@pytest.mark.parametrize("words", [["--memory", "64MiB"], ["--runs", "0"], ["--memory", "much"]])
+def test_what_cannot_be_measured_is_refused(words: list[str]) -> None:
+    with pytest.raises(BadInput):
+        plan_of(parser().parse_args(words))
+
+
+def test_without_root_it_says_so_and_ends_with_the_code_of_bad_input(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert main(["--json"]) == BadInput.exit_code
+    captured = capsys.readouterr()
+    assert "root" in captured.err
+    assert captured.out == ""
+
+
+def test_store_has_room_for_checkpoints_and_for_the_other_sides_image() -> None:
+    assert store_bytes(4096) > 4 * 4 * GIB
+
+
+def test_request_survives_its_way_into_the_hosts_root() -> None:
+    request = Request("managed_save", Path("/dev/loop9"), SLOW_STICK, 256, 32, 2)
+    assert Request.from_fields(json.loads(json.dumps(request.to_fields()))) == request
