@@ -25,7 +25,7 @@ from benchmarks.lab.chamber import Chamber
 from benchmarks.lab.hostroot import LAB, unpacked_host
 from benchmarks.lab.resume_report import Figures, facts, medians, size_entry, table
 from benchmarks.lab.resume_request import SIDES, Request
-from benchmarks.lab.storedevice import store_device
+from benchmarks.lab.storedevice import READ_AHEAD_KIB, store_device
 from benchmarks.lab.thismachine import this_machine
 from benchmarks.lab.throttle import SLOW_STICK, Speeds, leave_throttled_group
 from builder.guestdisk import build_guest
@@ -90,7 +90,7 @@ def measure(plan: Plan, guest: Path | None, progress: Progress) -> Figures:
         "machine": machine,
         "vmm": answers[0][1]["ours"]["vmm"],
         "runs": plan.runs,
-        "throttle": {"limits": plan.limits.to_fields(), "measured": medians(speeds)},
+        "throttle": {"limits": plan.limits.to_fields(), "measured": medians(speeds), "read_ahead_kib": READ_AHEAD_KIB},
         "sizes": [entry_of(plan, size, sides) for size, sides in answers],
     }
 

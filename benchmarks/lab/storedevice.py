@@ -12,6 +12,9 @@ from builder.xfs import Tree, make_xfs
 from soulpad.base.run import run
 from soulpad.store.stick import ENCRYPTION_SECTOR_BYTES, STORE_LABEL
 
+# What the kernel gives a USB disk; a loop device takes over more from the disk that its file lies on.
+READ_AHEAD_KIB = 128
+
 
 def losetup_argv(image: Path) -> list[str]:
     """Sectors as the unlocked store has them; direct, so that the file is not cached once more below the device."""
@@ -29,4 +32,5 @@ def store_device(folder: Path, size_bytes: int, tree: Tree, tools: Toolbox) -> I
         device = Path(run(losetup_argv(image)).stdout.strip())
         cleanup.callback(run, ["losetup", "--detach", device])
         cleanup.callback(throttle, device, None)
+        Path("/sys/block", device.name, "queue/read_ahead_kb").write_text(str(READ_AHEAD_KIB))
         yield device
