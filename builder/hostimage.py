@@ -21,7 +21,7 @@ from builder.recipe import HostRecipe, read_host_recipe
 from builder.roottar import Laid, merge
 from soulpad import __version__
 from soulpad.base.progress import Progress
-from soulpad.base.run import failure, run, start
+from soulpad.base.run import Argument, failure, run, start
 
 HOSTS = CACHE / "hosts"
 KEPT_HOSTS = 3
@@ -99,7 +99,16 @@ def unpack_parts(root_tar: Path, target: Path, progress: Progress) -> None:
     parts = ("./boot/vmlinuz-*", "./usr/lib/modules/*", "./usr/bin/busybox", "./usr/bin/python3.*",
              "./usr/lib/python3.*", "./usr/lib/x86_64-linux-gnu/lib[cmez]*.so*", "./usr/lib/x86_64-linux-gnu/ld-*",
              "./usr/lib/x86_64-linux-gnu/libpthread*", "./usr/lib/x86_64-linux-gnu/libdl*")  # fmt: skip
-    argv = ["tar", "-C", target, "--no-same-owner", "--exclude=*/__pycache__", "--wildcards", "-xf", root_tar]
+    argv: list[Argument] = [
+        "tar",
+        "-C",
+        target,
+        "--no-same-owner",
+        "--exclude=*/__pycache__",
+        "--wildcards",
+        "-xf",
+        root_tar,
+    ]
     run([*argv, *parts])
 
 
@@ -140,7 +149,7 @@ def compile_byte_code(stage: Path, root: Path) -> None:
     """
     libraries = root / "usr/lib/x86_64-linux-gnu"
     (interpreter,) = (root / "usr/bin").glob("python3.[0-9]*[0-9]")
-    argv = [
+    argv: list[Argument] = [
         libraries / "ld-linux-x86-64.so.2",
         "--library-path",
         libraries,
@@ -150,7 +159,7 @@ def compile_byte_code(stage: Path, root: Path) -> None:
         "-m",
         "compileall",
     ]
-    options = [
+    options: list[Argument] = [
         "-q",
         "--invalidation-mode",
         "unchecked-hash",

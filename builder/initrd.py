@@ -13,7 +13,7 @@ from pathlib import Path
 
 from builder.places import HOSTOS
 from soulpad.base.errors import BadInput
-from soulpad.base.run import run
+from soulpad.base.run import Argument, run
 
 FOLDERS = ("bin", "modules", "proc", "sys", "dev", "run", "root")
 
@@ -78,7 +78,16 @@ def pack(tree: Path, target: Path) -> None:
     """Packs a folder as a zstd-compressed newc archive, owned by root, the same bytes for the same contents."""
     names = sorted(str(path.relative_to(tree)) for path in tree.rglob("*"))
     archive = target.with_suffix(".cpio")
-    argv = ["cpio", "--quiet", "--create", "--format=newc", "--owner=0:0", "--reproducible", "-F", archive]
+    argv: list[Argument] = [
+        "cpio",
+        "--quiet",
+        "--create",
+        "--format=newc",
+        "--owner=0:0",
+        "--reproducible",
+        "-F",
+        archive,
+    ]
     run(argv, stdin="\n".join(names).encode(), cwd=tree)
     run(["zstd", "-q", "-19", "-f", "--rm", archive, "-o", target])
 

@@ -50,17 +50,18 @@ def run(
     """
     words = [os.fspath(word) for word in argv]
     log.debug("%s", shlex.join(words))
-    fed = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin or subprocess.DEVNULL}
+    fed = stdin if isinstance(stdin, bytes) else None
     try:
         done = subprocess.run(
             words,
+            input=fed,
+            stdin=None if isinstance(stdin, bytes) else stdin or subprocess.DEVNULL,
             stdout=stdout or subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=cwd,
-            env={**os.environ, **env} if env else None,
+            env=environment(env),
             pass_fds=tuple(pass_fds),
             check=False,
-            **fed,  # type: ignore[call-overload]
         )
     except FileNotFoundError:
         raise missing_program(words[0]) from None
@@ -89,12 +90,18 @@ def start(
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
-            env={**os.environ, **env} if env else None,
+            env=environment(env),
             pass_fds=tuple(pass_fds),
             start_new_session=True,
         )
     except FileNotFoundError:
         raise missing_program(words[0]) from None
+
+
+def environment(added: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment with ``added``. Ordinary users' PATH lacks the folders of cryptsetup and sfdisk."""
+    path = f"{os.environ.get('PATH', '/usr/bin:/bin')}:/usr/sbin:/sbin"
+    return {**os.environ, "PATH": path, **(added or {})}
 
 
 def missing_program(name: str) -> MissingProgram:

@@ -5,9 +5,9 @@ A key combination on the PC's keyboard asks systemd for the power-off, so every 
 
 from __future__ import annotations
 
+import selectors
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -76,29 +76,25 @@ def watch_keys() -> None:
 
 
 def _watch_keys() -> None:
-    import selectors
-
     import evdev  # late: it takes long to load and nothing waits for it
 
     wanted = {evdev.ecodes.ecodes[name] for name in KEYS}
-    watched: dict[str, evdev.InputDevice] = {}
     selector = selectors.DefaultSelector()
-    next_scan = 0.0
+    known: set[str] = set()
     while True:
-        if time.monotonic() >= next_scan:
-            for path in set(evdev.list_devices()) - set(watched):
-                device = evdev.InputDevice(path)
-                watched[path] = device
-                if wanted <= set(device.capabilities().get(evdev.ecodes.EV_KEY, [])):
-                    selector.register(device, selectors.EVENT_READ)
-            next_scan = time.monotonic() + RESCAN_SECONDS
+        for path in set(evdev.list_devices()) - known:
+            known.add(path)
+            device = evdev.InputDevice(path)
+            if wanted <= set(device.capabilities().get(evdev.ecodes.EV_KEY, [])):
+                selector.register(device, selectors.EVENT_READ, device)
         for key, _events in selector.select(timeout=RESCAN_SECONDS):
-            device = key.fileobj  # type: ignore[assignment]
             try:
-                list(device.read())
-                if wanted <= set(device.active_keys()):
-                    run(["systemctl", "poweroff"])
-                    return
+                list(key.data.read())
+                pressed = set(key.data.active_keys())
             except OSError:  # the keyboard was pulled out
-                selector.unregister(device)
-                watched = {path: known for path, known in watched.items() if known is not device}
+                selector.unregister(key.data)
+                known.discard(key.data.path)
+                continue
+            if wanted <= pressed:
+                run(["systemctl", "poweroff"])
+                return

@@ -1,0 +1,60 @@
+# SoulPad. `make help` says what there is. Everything is made in .venv, .cache and build, which git ignores.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+PYTHON := .venv/bin/python
+MACHINE := .cache/stamps/machine
+VENV := .venv/installed
+
+.PHONY: help
+help: ## say what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+.PHONY: demo
+demo: setup ## build a stick and let one session wander from PC A to PC B (emulated)
+	$(SUDO) $(PYTHON) -m demo.walk
+
+.PHONY: test
+test: setup check ## set up everything and pass all tests, the cheap ones first
+	$(SUDO) $(PYTHON) -m pytest tests/unit tests/component tests/boot
+
+.PHONY: check
+check: setup ## lint, formatting, strict types, and who imports whom
+	.venv/bin/ruff check --quiet .
+	.venv/bin/ruff format --check --quiet .
+	.venv/bin/mypy --no-error-summary
+	.venv/bin/lint-imports --no-cache > .cache/imports.log || { cat .cache/imports.log; exit 1; }
+
+.PHONY: unit
+unit: setup ## the tests that need no root and no tools (seconds)
+	$(PYTHON) -m pytest -q tests/unit
+
+.PHONY: benchmark
+benchmark: setup ## measure resume and boot against the stock ways (an hour)
+	$(SUDO) $(PYTHON) benchmarks/resume.py
+	$(SUDO) $(PYTHON) benchmarks/boot.py
+
+.PHONY: setup
+setup: $(MACHINE) $(VENV) ## install what this machine lacks, and the project's own Python environment
+
+$(MACHINE): setup/debian-packages.toml setup/list_packages.py
+	@mkdir -p $(@D)
+	@if [ ! -e $@ ]; then $(SUDO) apt-get update -q; fi
+	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends python3
+	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$(/usr/bin/python3 setup/list_packages.py)
+	@touch $@
+
+$(VENV): pyproject.toml $(MACHINE)
+	@[ -x $(PYTHON) ] || /usr/bin/python3 -m venv .venv
+	$(PYTHON) -m pip install -q --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+.PHONY: clean
+clean: ## remove build products, keep the caches
+	rm -rf build
+
+.PHONY: distclean
+distclean: clean ## remove the caches and the Python environment too
+	$(SUDO) rm -rf .cache .venv
