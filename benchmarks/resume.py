@@ -28,11 +28,11 @@ from benchmarks.lab.resume_request import SIDES, Request
 from benchmarks.lab.storedevice import READ_AHEAD_KIB, store_device
 from benchmarks.lab.thismachine import this_machine
 from benchmarks.lab.throttle import SLOW_STICK, Speeds, leave_throttled_group
-from builder.guestdisk import build_guest
-from builder.guests import ParcelRequest, new_parcel
-from builder.native import compile_libraries
+from builder.debian.toolbox import toolbox
+from builder.guest.disk import build_guest
+from builder.guest.parcels import ParcelRequest, new_parcel
+from builder.host.native import compile_libraries
 from builder.places import IMAGES
-from builder.toolbox import toolbox
 from soulpad.base.errors import BadInput, Interrupted, SoulpadError
 from soulpad.base.progress import Progress
 from soulpad.base.units import GIB, MIB, parse_bytes

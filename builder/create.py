@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from secrets import token_hex
 
-from builder import bootsector, grubconfig, partitions
-from builder.esp import write_esp
-from builder.guests import Content, ParcelContents, ParcelRequest, prepare
-from builder.hostimage import HostImage, build_host
-from builder.luks import LuksSpec
-from builder.partitions import Layout
-from builder.storeimage import write_store
-from builder.toolbox import Toolbox, toolbox
-from builder.xfs import least_size_bytes
+from builder.debian.toolbox import Toolbox, toolbox
+from builder.disk import bootsector, grubconfig, partitions
+from builder.disk.esp import write_esp
+from builder.disk.partitions import Layout
+from builder.guest.parcels import Content, ParcelContents, ParcelRequest, prepare
+from builder.host.image import HostImage, build_host
+from builder.store.luks import LuksSpec
+from builder.store.storeimage import write_store
+from builder.store.xfs import least_size_bytes
 from soulpad.base.errors import BadInput, NoSpace
 from soulpad.base.progress import Progress
 from soulpad.base.secrets import Secret, generate_key

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.debian_mirror import this_machines_mirror
+from builder.debian.mirror import this_machines_mirror
 from builder.places import ROOT
 from soulpad.base.errors import SoulpadError
 from soulpad.base.units import GIB, format_bytes

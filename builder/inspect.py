@@ -1,7 +1,7 @@
 """What is on a stick or an image. Reads only; needs no root for an image, and no device-mapper for either.
 
 Without a secret: what everybody who holds the stick can see. With one: the parcels and their checkpoints, read through
-``builder.plainview`` and ``builder.xfswalk``, a few hundred kilobytes whatever the stick's size.
+``builder.store.plainview`` and ``builder.store.xfswalk``, a few hundred kilobytes whatever the stick's size.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
-from builder.esp import read_esp_file
-from builder.luks import LuksHeader, read_header
-from builder.partitions import Layout, Partition, read_layout
-from builder.plainview import plain_view
-from builder.xfswalk import Xfs
+from builder.disk.esp import read_esp_file
+from builder.disk.partitions import Layout, Partition, read_layout
+from builder.store.luks import LuksHeader, read_header
+from builder.store.plainview import plain_view
+from builder.store.xfswalk import Xfs
 from soulpad.base.errors import BadImage, SoulpadError, StoreDamaged, UnknownFormat
 from soulpad.base.secrets import Secret
 from soulpad.store.checkpoint import MANIFEST_NAME, CheckpointManifest, expected_files

@@ -4,7 +4,7 @@ The steps, and what the device is if the flow ends there:
 
     erase      the MiBs at both ends are zeroed: from here on it is neither its old self nor a stick;
                the device is told to forget the rest, where it can be told
-    body       data, the zeros that matter (builder.writeplan), and the backup table at the device's own end
+    body       data, the zeros that matter (builder.device.writeplan), and the backup table at the device's own end
     verify     all of it is read back past the cache
     commit     MBR and primary table: before it no PC boots the device, after it it is whole
 
@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from builder.devices import StickDevice
-from builder.partitions import Layout
-from builder.rawdevice import BUFFER_BYTES, DeviceFailed, RawDevice, aligned_buffer, opened
-from builder.stickcontents import END_BYTES, Piece, StickContents, checked_image, erased_ends, stick_contents
+from builder.device.devices import StickDevice
+from builder.device.rawdevice import BUFFER_BYTES, DeviceFailed, RawDevice, aligned_buffer, opened
+from builder.device.stickcontents import END_BYTES, Piece, StickContents, checked_image, erased_ends, stick_contents
+from builder.disk.partitions import Layout
 from soulpad.base.errors import DeviceTooSmall, Interrupted, SoulpadError, VerifyFailed
 from soulpad.base.progress import Progress, Silent
 from soulpad.base.units import MIB, format_bytes

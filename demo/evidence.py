@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from builder.writeplan import data_spans
+from builder.device.writeplan import data_spans
 from demo.stations import Stay
 from soulpad.base.durable import write_durably
 from soulpad.base.errors import VerifyFailed

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 from builder.create import StickSpec, create_stick
-from builder.guestrecipe import read_guest_recipe
-from builder.guests import ParcelRequest
-from builder.luks import LuksSpec
+from builder.guest.parcels import ParcelRequest
+from builder.guest.recipe import read_guest_recipe
 from builder.pc.profile import find_profile
 from builder.places import BUILD, IMAGES
+from builder.store.luks import LuksSpec
 from demo import evidence
 from demo.stations import Stay, stay
 from soulpad.base.errors import SoulpadError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from builder.debian_mirror import this_machines_mirror
-from builder.toolbox import apt_settings, sources
+from builder.debian.mirror import this_machines_mirror
+from builder.debian.toolbox import apt_settings, sources
 from soulpad.base.run import run
 
 HINT = "check this machine's network and its apt settings: apt-get update"

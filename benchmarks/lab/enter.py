@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.lab.hostroot import MOUNT_POINTS
 from benchmarks.lab.throttle import enter_throttled_group
-from builder.hostimage import PYTHON_HOME
+from builder.host.image import PYTHON_HOME
 from builder.places import ROOT
 from soulpad.base.run import run
 

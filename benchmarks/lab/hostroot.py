@@ -7,10 +7,10 @@ import tempfile
 from pathlib import Path, PurePosixPath
 
 from benchmarks.lab.debianpackage import unpacked_package
-from builder.dib import build_root
-from builder.hostimage import LIBRARIES, PYTHON_HOME
+from builder.debian.dib import build_root
+from builder.host.image import LIBRARIES, PYTHON_HOME
+from builder.host.recipe import read_host_recipe
 from builder.places import CACHE, IMAGES
-from builder.recipe import read_host_recipe
 from soulpad.base.progress import Progress
 from soulpad.base.run import run
 

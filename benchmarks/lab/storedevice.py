@@ -7,8 +7,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from benchmarks.lab.throttle import throttle
-from builder.toolbox import Toolbox
-from builder.xfs import Tree, make_xfs
+from builder.debian.toolbox import Toolbox
+from builder.store.xfs import Tree, make_xfs
 from soulpad.base.run import run
 from soulpad.store.stick import ENCRYPTION_SECTOR_BYTES, STORE_LABEL
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 
-from soulpad.session.console import Console
-
 from soulpad.base.errors import SoulpadError
+from soulpad.session.console import Console
 from soulpad.session.machine import vt_hint
 from soulpad.session.parcels import Parcel
 from soulpad.session.stopping import Stopping, StopRequested

@@ -11,14 +11,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from soulpad.session.console import Console, PowerOffAsked
-
 from soulpad.base.errors import ProgramFailed, SoulpadError, WrongPassphrase
 from soulpad.base.run import run
 from soulpad.base.secrets import harden_process
 from soulpad.session import machine, parcels, stages, viewer, volume
 from soulpad.session.auxiliary import find_key
 from soulpad.session.choices import after_crash, after_refusal, choose_parcel, without_kvm
+from soulpad.session.console import Console, PowerOffAsked
 from soulpad.session.machine import RunningParcel
 from soulpad.session.parcels import Parcel
 from soulpad.session.report import report

@@ -20,7 +20,6 @@ import libvirt
 import libvirt_qemu
 
 from soulpad.base.errors import CannotResume, SoulpadError
-from soulpad.vm.domain import Accelerator
 
 log = logging.getLogger("soulpad.vm")
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from builder import toolbox as tools
-from builder.bootsector import COMMON_MODULES, core_image, install_bios_grub
-from builder.esp import put_esp_files, read_esp_file, write_esp
-from builder.grubconfig import bios_embedded_config, esp_files, grub_config, marker_name
-from builder.partitions import Layout, Partition, grown, plan, read_layout, relabel, write_table
-from builder.toolbox import PROGRAMS, Toolbox, toolbox
+from builder.debian import toolbox as tools
+from builder.debian.toolbox import PROGRAMS, Toolbox, toolbox
+from builder.disk.bootsector import COMMON_MODULES, core_image, install_bios_grub
+from builder.disk.esp import put_esp_files, read_esp_file, write_esp
+from builder.disk.grubconfig import bios_embedded_config, esp_files, grub_config, marker_name
+from builder.disk.partitions import Layout, Partition, grown, plan, read_layout, relabel, write_table
 from soulpad.base.errors import BadImage, BadInput, ProgramFailed
 from soulpad.base.run import run
 from soulpad.base.units import MIB

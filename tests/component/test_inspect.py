@@ -10,17 +10,18 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from builder import partitions, plainview, xfs, xfsread
-from builder.devices import resolve
-from builder.esp import put_esp_files, write_esp
-from builder.espcopy import fat_sector_bytes
+from builder.debian.toolbox import toolbox
+from builder.device.devices import resolve
+from builder.device.espcopy import fat_sector_bytes
+from builder.disk import partitions
+from builder.disk.esp import put_esp_files, write_esp
+from builder.disk.partitions import Layout
 from builder.inspect import Inspection, inspect
-from builder.luks import LuksSpec
-from builder.partitions import Layout
-from builder.storeimage import open_store, write_store
-from builder.toolbox import toolbox
+from builder.store import plainview, xfs, xfsread
+from builder.store.luks import LuksSpec
+from builder.store.storeimage import open_store, write_store
+from builder.store.xfswalk import Inode, Xfs
 from builder.write import WriteOptions, write_image
-from builder.xfswalk import Inode, Xfs
 from soulpad.base.errors import BadImage, WrongPassphrase
 from soulpad.base.progress import Silent
 from soulpad.base.run import run

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from builder import luks
-from builder.luks import LuksSpec
+from builder.store import luks
+from builder.store.luks import LuksSpec
 from soulpad.base.errors import BadImage, ProgramFailed, StoreDamaged, WrongPassphrase
 from soulpad.base.run import run
 from soulpad.base.secrets import Secret, generate_key, generate_passphrase

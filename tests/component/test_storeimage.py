@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from builder import luks, storeimage, xfs, xfsread, xts
-from builder.luks import LuksSpec
-from builder.toolbox import toolbox
+from builder.debian.toolbox import toolbox
+from builder.store import luks, storeimage, xfs, xfsread, xts
+from builder.store.luks import LuksSpec
 from soulpad.base.errors import BadImage, NoSpace, ProgramFailed, WeakPassphrase, WrongPassphrase
 from soulpad.base.progress import Silent
 from soulpad.base.run import run
@@ -232,7 +232,7 @@ def test_a_short_key_file_is_refused_and_leaves_nothing(tmp_path: Path, tree: xf
 FULL_DISK = """
 import subprocess, sys
 from pathlib import Path
-from builder import storeimage
+from builder.store import storeimage
 from soulpad.base.errors import NoSpace
 from soulpad.base.secrets import Secret
 image, passphrase_file, scratch = map(Path, sys.argv[1:4])

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from builder.devices import resolve
-from builder.esp import write_esp
-from builder.partitions import Layout, plan, read_layout, write_table
-from builder.rawdevice import DeviceFailed, RawDevice
+from builder.device.devices import resolve
+from builder.device.rawdevice import DeviceFailed, RawDevice
+from builder.disk.esp import write_esp
+from builder.disk.partitions import Layout, plan, read_layout, write_table
 from builder.write import WriteOptions, WriteReport, write_image
 from soulpad.base.errors import BadImage, DeviceRefused, Interrupted, VerifyFailed
 from soulpad.base.progress import Silent

@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from builder import xfs, xfsread
-from builder.toolbox import toolbox
+from builder.debian.toolbox import toolbox
+from builder.store import xfs, xfsread
 from soulpad.base.errors import BadInput, NoSpace, ProgramFailed, StoreDamaged
 from soulpad.base.run import run
 from soulpad.base.units import KIB, MIB

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from builder.bootsector import boot_code, placed_core
+from builder.disk.bootsector import boot_code, placed_core
 
 
 def test_the_core_image_is_in_whole_sectors_and_says_where_its_rest_lies() -> None:

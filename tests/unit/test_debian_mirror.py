@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from builder.debian_mirror import DebianMirror, mirror_of
+from builder.debian.mirror import DebianMirror, mirror_of
 from soulpad.base.errors import BadInput
 
 MAIN = "http://mirror.example/debian/|bookworm|Debian|Debian|main"

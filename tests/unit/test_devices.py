@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from builder import diskfacts
-from builder.devices import resolve
-from builder.diskrules import DiskFacts, bus_of, judged, preferred_link, reasons_to_refuse, require_writable
+from builder.device import diskfacts
+from builder.device.devices import resolve
+from builder.device.diskrules import DiskFacts, bus_of, judged, preferred_link, reasons_to_refuse, require_writable
 from soulpad.base.errors import DeviceRefused
 from soulpad.base.units import GIB
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.esp import cluster_sectors, folders_of, format_argv
-from builder.partitions import ESP_BYTES, plan
+from builder.disk.esp import cluster_sectors, folders_of, format_argv
+from builder.disk.partitions import ESP_BYTES, plan
 from soulpad.base.errors import BadInput
 from soulpad.base.units import GIB, MIB
 

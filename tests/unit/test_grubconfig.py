@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from builder import toolbox
-from builder.grubconfig import BASE_KERNEL_ARGUMENTS, bios_embedded_config, esp_files, grub_config, marker_name
-from builder.toolbox import Toolbox
+from builder.debian import toolbox
+from builder.debian.toolbox import Toolbox
+from builder.disk.grubconfig import BASE_KERNEL_ARGUMENTS, bios_embedded_config, esp_files, grub_config, marker_name
 from soulpad.base.errors import BadInput
 
 STICK = "0a1b2c3d"

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.inspect import squashfs_bytes
-from builder.xfswalk import Xfs, block_entries, local_entries, parse_inode
+from builder.store.xfswalk import Xfs, block_entries, local_entries, parse_inode
 from soulpad.base.errors import StoreDamaged, UnknownFormat
 from soulpad.base.units import MIB
 

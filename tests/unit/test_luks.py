@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from builder import luks
-from builder.luks import KeySlot, LuksSpec
+from builder.store import luks
+from builder.store.luks import KeySlot, LuksSpec
 from soulpad.base.errors import StoreDamaged, WeakPassphrase
 from soulpad.base.secrets import Secret
 from soulpad.base.units import MIB

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder import gpt
-from builder.partitions import (
+from builder.disk import gpt
+from builder.disk.partitions import (
     BACKUP_BYTES,
     LEAST_PARCELS_BYTES,
     Layout,

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from builder import storeimage
-from builder.luks import LuksHeader
+from builder.store import storeimage
+from builder.store.luks import LuksHeader
 from soulpad.base.errors import UnknownFormat
 from soulpad.base.units import GIB, MIB
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.debian_mirror import DebianMirror
-from builder.toolbox import KEYRING, Toolbox, apt_settings, sources
+from builder.debian.mirror import DebianMirror
+from builder.debian.toolbox import KEYRING, Toolbox, apt_settings, sources
 from soulpad.base.errors import MissingProgram
 
 MIRROR = DebianMirror(main="http://mirror.example/debian", security="http://mirror.example/security")

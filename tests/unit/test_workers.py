@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.workers import in_processes
+from builder.store.workers import in_processes
 from soulpad.base.errors import BadImage, ProgramFailed
 from soulpad.base.progress import Silent
 

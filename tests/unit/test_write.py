@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.devices import StickDevice
-from builder.partitions import plan as plan_layout
-from builder.partitions import write_table
-from builder.stickcontents import checked_image, file_systems, solid_regions
+from builder.device.devices import StickDevice
+from builder.device.stickcontents import checked_image, file_systems, solid_regions
+from builder.device.writeplan import ALIGNMENT_BYTES, Span, data_spans, merged, pieces, plan
+from builder.disk.partitions import plan as plan_layout
+from builder.disk.partitions import write_table
 from builder.write import first_difference, require_room
-from builder.writeplan import ALIGNMENT_BYTES, Span, data_spans, merged, pieces, plan
 from soulpad.base.errors import BadImage, DeviceTooSmall
 from soulpad.base.units import GIB, MIB
 

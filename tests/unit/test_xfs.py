@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from builder import xfs
+from builder.store import xfs
 from soulpad.base.errors import BadInput, NoSpace
 from soulpad.base.units import MIB
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder import xts
-from builder.xts import Xts
+from builder.store import xts
+from builder.store.xts import Xts
 from soulpad.base.errors import BadImage
 from soulpad.base.progress import Silent
 from soulpad.base.run import run

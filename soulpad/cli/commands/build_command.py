@@ -6,7 +6,7 @@ import argparse
 import time
 from pathlib import Path
 
-from builder.hostimage import build_host
+from builder.host.image import build_host
 from builder.places import IMAGES
 from soulpad.base.units import format_bytes
 from soulpad.cli.output import emit, people, progress

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from builder.create import StickSpec, create_stick
-from builder.guests import parse_request
-from builder.luks import LuksSpec
+from builder.guest.parcels import parse_request
 from builder.places import IMAGES
+from builder.store.luks import LuksSpec
 from soulpad.base.secrets import harden_process
 from soulpad.base.units import MIB, format_bytes, parse_bytes
 from soulpad.cli.output import emit, people, progress

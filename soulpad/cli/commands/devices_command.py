@@ -8,7 +8,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from builder.devices import StickDevice, all_disks
+from builder.device.devices import StickDevice, all_disks
 from soulpad.base.units import format_bytes
 from soulpad.cli.output import emit, people
 

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from builder.inspect import CheckpointView, Inspection, ParcelView, inspect
-from builder.luks import KeySlot
+from builder.store.luks import KeySlot
 from soulpad.base.errors import StoreDamaged
 from soulpad.base.secrets import (
     Secret,

@@ -10,8 +10,8 @@ from typing import Any
 
 from rich.markup import escape
 
-from builder.devices import StickDevice, resolve
-from builder.stickcontents import checked_image
+from builder.device.devices import StickDevice, resolve
+from builder.device.stickcontents import checked_image
 from builder.write import WriteOptions, WriteReport, require_room, write_image
 from soulpad.base.errors import DeviceRefused, Interrupted, SoulpadError, UsageError
 from soulpad.base.units import format_bytes

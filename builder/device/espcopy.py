@@ -10,8 +10,8 @@ import os
 import tempfile
 from pathlib import Path
 
-from builder.esp import write_esp
-from builder.partitions import Layout
+from builder.disk.esp import write_esp
+from builder.disk.partitions import Layout
 from soulpad.base.errors import BadImage, BadInput, DeviceRefused, ProgramFailed
 from soulpad.base.run import run
 from soulpad.store.stick import ESP_LABEL

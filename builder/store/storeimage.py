@@ -17,11 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from builder import luks, xts
-from builder.luks import LuksHeader, LuksSpec
-from builder.writeplan import data_spans
-from builder.xfs import ToolArgv, Tree, least_size_bytes, make_xfs, used_ranges
-from builder.xts import Range
+from builder.device.writeplan import data_spans
+from builder.store import luks, xts
+from builder.store.luks import LuksHeader, LuksSpec
+from builder.store.xfs import ToolArgv, Tree, least_size_bytes, make_xfs, used_ranges
+from builder.store.xts import Range
 from soulpad.base.errors import BadImage, NoSpace, UnknownFormat
 from soulpad.base.progress import Progress, Silent
 from soulpad.base.secrets import Secret

@@ -1,6 +1,6 @@
 """What GRUB is told, and the complete contents of the stick's ESP.
 
-One configuration serves both ways to it: the BIOS core image (builder.bootsector) and Debian's signed GRUB for UEFI,
+One configuration serves both ways to it: the BIOS core image (bootsector) and Debian's signed GRUB for UEFI,
 which under Secure Boot loads no further modules. So only commands of modules that ``gcdx64.efi.signed`` has built in
 are used, or ones guarded by what they leave in variables.
 """
@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from builder import toolbox as tools
-from builder.esp import Content
-from builder.toolbox import Toolbox
+from builder.debian import toolbox as tools
+from builder.debian.toolbox import Toolbox
+from builder.disk.esp import Content
 from soulpad.base.errors import BadInput
 from soulpad.store.stick import DESCRIPTION_NAME
 

@@ -18,7 +18,7 @@ from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
 
-from builder.workers import in_processes
+from builder.store.workers import in_processes
 from soulpad.base.errors import BadImage, MissingProgram, ProgramFailed
 from soulpad.base.progress import Progress
 from soulpad.base.secrets import Secret

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from builder.bootsector import COMMON_MODULES, install_bios_grub
-from builder.dib import build_root, prune
-from builder.guestrecipe import GuestRecipe, read_guest_recipe
+from builder.debian.dib import build_root, prune
+from builder.debian.toolbox import Toolbox, toolbox
+from builder.disk.bootsector import COMMON_MODULES, install_bios_grub
+from builder.guest.recipe import GuestRecipe, read_guest_recipe
 from builder.places import CACHE
-from builder.toolbox import Toolbox, toolbox
 from soulpad.base.errors import ProgramFailed
 from soulpad.base.progress import Progress
 from soulpad.base.run import run
@@ -45,15 +45,19 @@ _EXT4_FEATURES = (
 # in an emulated PC what costs it seconds; rw because remounting the root would be waited for.
 KERNEL_ARGUMENTS = (
     *("root=/dev/vda1", "rootfstype=ext4", "rw", "fsck.mode=skip", "console=tty1", "consoleblank=0"),
-    *("quiet", "loglevel=3", "audit=0", "systemd.show_status=0", "mitigations=off", "nowatchdog", "apparmor=0"),
+    *("quiet", "loglevel=3", "audit=0", "systemd.show_status=0", "mitigations=off", "nowatchdog", "selinux=0"),
+    # Else every service counts as one terminal's group, and the program's priority among them as nothing.
+    "noautogroup",
+    # Self-tests of the kernel's cryptography, which nothing here uses.
+    *("cryptomgr.notests", "initcall_blacklist=crypto_kdf108_init,init_encrypted,jent_mod_init"),
 )
 
 
 def build_guest(recipe_path: Path, progress: Progress) -> Path:
     """The guest's disk: a sparse raw image, built when it is not in the cache. The cache owns it: copy, don't change.
 
-    Only building the Debian root below it needs root (builder.dib). Raises BadInput and ProgramFailed; after an error
-    or Ctrl-C nothing half-made stays.
+    Only building the Debian root below it needs root. Raises BadInput and ProgramFailed; after an error or Ctrl-C
+    nothing half-made stays.
     """
     recipe = read_guest_recipe(recipe_path)
     root = build_root(f"guest-{recipe.name}", recipe.elements, {}, progress)

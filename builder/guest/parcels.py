@@ -12,8 +12,8 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from builder.guestdisk import build_guest
-from builder.guestrecipe import read_guest_recipe
+from builder.guest.disk import build_guest
+from builder.guest.recipe import read_guest_recipe
 from soulpad.base.errors import BadInput, CannotResume, SoulpadError
 from soulpad.base.progress import Progress
 from soulpad.base.run import run

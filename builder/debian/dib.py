@@ -18,10 +18,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from builder.chroot_scratch import scratch_folder
-from builder.debian_mirror import DebianMirror, this_machines_mirror
+from builder.debian.chroot_scratch import scratch_folder
+from builder.debian.mirror import DebianMirror, this_machines_mirror
+from builder.debian.tidy_tar import clean_tar
 from builder.places import BUILD, CACHE, HOSTOS, IMAGES
-from builder.tidy_tar import clean_tar
 from soulpad.base.errors import BadInput, ProgramFailed
 from soulpad.base.progress import Progress
 from soulpad.base.run import Process, start
@@ -32,7 +32,7 @@ ROOTS = CACHE / "roots"
 LOGS = BUILD / "logs"
 _DIB = CACHE / "dib"
 _KEPT = 2
-# How the cleaned tar differs from dib's own: a change of builder/tidy_tar.py must change the keys.
+# How the cleaned tar differs from dib's own: a change of builder/debian/tidy_tar.py must change the keys.
 _CLEANING = "1"
 
 # What dib's log says when a phase begins, and what that means to a person.

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from builder import luks
-from builder.partitions import Partition
-from builder.storeimage import payload_bytes, require_ours
-from builder.xts import CRYPT_SECTOR_BYTES, Xts
+from builder.disk.partitions import Partition
+from builder.store import luks
+from builder.store.storeimage import payload_bytes, require_ours
+from builder.store.xts import CRYPT_SECTOR_BYTES, Xts
 from soulpad.base.errors import StoreDamaged
 from soulpad.base.secrets import Secret
 from soulpad.base.units import round_up

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
-from builder.partitions import Partition
+from builder.disk.partitions import Partition
 from soulpad.base.errors import BadImage, BadInput, ProgramFailed
 from soulpad.base.run import Argument, Result, run
 from soulpad.base.units import KIB, SECTOR_BYTES, format_bytes

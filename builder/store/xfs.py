@@ -10,7 +10,8 @@ mkfs.xfs populates what it makes from a *protofile* (mkfs.xfs(8), ``-p``): a tex
     $                                   the end of ``parcels``
     $                                   the end of the root folder
 
-The programs must be those of Debian 13 (``builder.toolbox``): older ones fail on sparse sources larger than the image.
+The programs must be those of Debian 13 (``builder.debian.toolbox``): older ones fail on sparse sources larger
+than the image.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
-from builder.writeplan import data_spans
-from builder.xts import Range
+from builder.device.writeplan import data_spans
+from builder.store.xts import Range
 from soulpad.base.errors import BadInput, NoSpace, ProgramFailed, StoreDamaged
 from soulpad.base.run import run
 from soulpad.base.units import KIB, MIB, format_bytes, round_up

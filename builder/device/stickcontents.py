@@ -13,10 +13,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from builder.espcopy import copy_esp, fat_sector_bytes
-from builder.partitions import Layout, grown, read_layout, relabel
-from builder.rawdevice import BUFFER_BYTES, aligned_buffer
-from builder.writeplan import Span, WritePlan, clipped, data_spans, pieces, plan, widened
+from builder.device.espcopy import copy_esp, fat_sector_bytes
+from builder.device.rawdevice import BUFFER_BYTES, aligned_buffer
+from builder.device.writeplan import Span, WritePlan, clipped, data_spans, pieces, plan, widened
+from builder.disk.partitions import Layout, grown, read_layout, relabel
 from soulpad.base.errors import BadImage
 from soulpad.base.units import MIB
 from soulpad.store.stick import PAYLOAD_OFFSET_BYTES
@@ -153,12 +153,12 @@ def _fill(source: Source, target: memoryview, offset_bytes: int) -> None:
 
 
 def solid_regions(layout: Layout) -> list[Span]:
-    """Where every hole of the image matters (builder.writeplan)."""
+    """Where every hole of the image matters (builder.device.writeplan)."""
     bios, parcels = layout.of("bios"), layout.of("parcels")
     header_end = min(parcels.offset_bytes + PAYLOAD_OFFSET_BYTES, parcels.end_bytes)
     return [Span(bios.offset_bytes, bios.end_bytes), Span(parcels.offset_bytes, header_end)]
 
 
 def file_systems(layout: Layout) -> list[Span]:
-    """Where holes matter but for free space at the end (builder.writeplan)."""
+    """Where holes matter but for free space at the end (builder.device.writeplan)."""
     return [Span(layout.of(role).offset_bytes, layout.of(role).end_bytes) for role in ("esp", "host-a", "host-b")]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyudev
 
-from builder.diskrules import LIST_HINT, DiskFacts, bus_of, preferred_link
+from builder.device.diskrules import LIST_HINT, DiskFacts, bus_of, preferred_link
 from soulpad.base.errors import DeviceRefused
 
 SYSFS_SECTOR_BYTES = 512  # the unit of sysfs's ``size``, whatever the device's own sectors are

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.debian_mirror import DebianMirror, this_machines_mirror
+from builder.debian.mirror import DebianMirror, this_machines_mirror
 from builder.places import CACHE
 from soulpad.base.errors import MissingProgram
 from soulpad.base.progress import Progress, Silent

@@ -1,7 +1,7 @@
 """The stick's partition table: planned in bytes, written to an image or a device, read back, grown.
 
 A Layout counts in bytes, aligned to 1 MiB, so that it holds for sectors of 512 and of 4096 bytes alike; only the
-table on the disk differs (builder.gpt). The partitions and their names: soulpad.store.stick.
+table on the disk differs (builder.disk.gpt). The partitions and their names: soulpad.store.stick.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID, uuid5
 
-from builder import gpt
+from builder.disk import gpt
 from soulpad.base.errors import BadImage, BadInput, DeviceTooSmall
 from soulpad.base.units import KIB, MIB, SECTOR_BYTES, format_bytes, round_up
 from soulpad.store.stick import PAYLOAD_OFFSET_BYTES, ROLES, partition_name, role_of

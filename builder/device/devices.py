@@ -1,14 +1,14 @@
 """The disks of this machine, and which of them are sticks that may be written.
 
-``builder.diskfacts`` gathers, ``builder.diskrules`` decides, this raises.
+``builder.device.diskfacts`` gathers, ``builder.device.diskrules`` decides, this raises.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from builder import diskfacts
-from builder.diskrules import StickDevice, judged, require_writable
+from builder.device import diskfacts
+from builder.device.diskrules import StickDevice, judged, require_writable
 
 __all__ = ["StickDevice", "all_disks", "resolve"]
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from builder.xfs import ToolArgv, query
+from builder.store.xfs import ToolArgv, query
 from soulpad.base.errors import BadInput, StoreDamaged
 from soulpad.base.units import MIB, format_bytes
 

@@ -12,13 +12,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from builder.dib import build_root
-from builder.initrd import make_initrd
+from builder.debian.dib import build_root
+from builder.host.initrd import make_initrd
+from builder.host.native import compile_libraries
+from builder.host.recipe import HostRecipe, read_host_recipe
+from builder.host.roottar import Laid, merge
 from builder.keys import files_below, key_of
-from builder.native import compile_libraries
 from builder.places import CACHE, HOSTOS, ROOT
-from builder.recipe import HostRecipe, read_host_recipe
-from builder.roottar import Laid, merge
 from soulpad import __version__
 from soulpad.base.progress import Progress
 from soulpad.base.run import Argument, failure, run, start
@@ -79,7 +79,7 @@ def build_host(recipe_path: Path, progress: Progress) -> HostImage:
 def host_key(recipe: HostRecipe, root_tar: Path) -> str:
     """The key of everything that goes into the image."""
     words = (root_tar.name, str(recipe.compression_level), SQUASHFS_BLOCK, __version__)
-    makers = [ROOT / "builder" / name for name in ("hostimage.py", "initrd.py", "roottar.py", "native.py")]
+    makers = [ROOT / "builder" / "host" / name for name in ("image.py", "initrd.py", "roottar.py", "native.py")]
     return key_of(words, [*makers, *host_sources()])
 
 

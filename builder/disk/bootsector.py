@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from builder.toolbox import Toolbox
+from builder.debian.toolbox import Toolbox
 from soulpad.base.errors import BadInput
 from soulpad.base.run import Argument, run
 from soulpad.base.units import SECTOR_BYTES, format_bytes, round_up

@@ -1,0 +1,1 @@
+"""Real sticks: which disks may be written, and writing them."""

@@ -1,0 +1,1 @@
+"""The stick as a disk: partition table, ESP, boot loaders."""

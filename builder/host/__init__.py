@@ -1,0 +1,1 @@
+"""The live host as files: squashfs, kernel, initramfs."""
