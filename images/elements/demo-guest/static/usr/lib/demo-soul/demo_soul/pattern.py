@@ -8,8 +8,8 @@ rewritten: nothing has to be stored to check it.
 from __future__ import annotations
 
 import mmap
+from _sha3 import shake_128  # type: ignore[import-not-found]  # hashlib would load OpenSSL
 from collections.abc import Iterator
-from hashlib import shake_128
 
 MIB = 1 << 20
 PAGE_BYTES = 4096
@@ -89,7 +89,7 @@ class Pattern:
 
     def block(self, index: int, rewritten: int) -> bytes:
         """The MiB that belongs at ``index`` after it was rewritten so often."""
-        seed = shake_128(b"%s/%d/%d" % (self._session, index, rewritten)).digest(_LANE_BYTES)
+        seed: bytes = shake_128(b"%s/%d/%d" % (self._session, index, rewritten)).digest(_LANE_BYTES)
         return (self._base ^ (self._lanes * int.from_bytes(seed, "little"))).to_bytes(MIB, "little")
 
     def damage(self, index: int) -> None:
@@ -110,6 +110,6 @@ class Pattern:
 def base_block(session: bytes, marker: bytes) -> bytes:
     """1 MiB: 256 pages, each the marker and then noise of its own."""
     head = marker[:MARKER_BYTES].ljust(MARKER_BYTES, b".")
-    noise = shake_128(session).digest(MIB)
+    noise: bytes = shake_128(session).digest(MIB)
     pages = (noise[at + MARKER_BYTES : at + PAGE_BYTES] for at in range(0, MIB, PAGE_BYTES))
     return b"".join(head + page for page in pages)
