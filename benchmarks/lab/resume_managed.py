@@ -1,12 +1,10 @@
 """In the host's root: the other side of the resume benchmark, libvirt's managed save of the same machine.
 
-The domain is the product's without what the product adds for QEMU's command line: ordinary memory, the same disk,
-devices and CPU model. Where libvirt puts the image (``lib/qemu/save`` below its root) is the store.
+Where libvirt puts the image (``lib/qemu/save`` below its root) is the store.
 """
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +12,10 @@ import libvirt
 
 from benchmarks.lab.guest import GuestSerial
 from benchmarks.lab.resume_request import Request
+from benchmarks.lab.stockdomain import stock_xml
 from benchmarks.lab.store import Measurement, Store
 from soulpad.session.parcels import Parcel, clone, parcels_in
-from soulpad.session.viewer import SPICE_SOCKET
-from soulpad.store.checkpoint import RAM_NAME, disk_name
-from soulpad.vm.domain import QEMU_NAMESPACE, RunFiles, add, domain_xml
+from soulpad.store.checkpoint import disk_name
 
 FOLDER = "managed-save"
 
@@ -28,7 +25,7 @@ def measure(request: Request, store: Store, libvirt_root: Path, port: GuestSeria
     (parcel,) = parcels_in(store.root)
     save_into(store, libvirt_root)
     connection = libvirt.open(f"qemu:///embed?root={libvirt_root}")
-    domain = connection.defineXML(stock_xml(parcel, prepared_disk(parcel, store), port.device))
+    domain = connection.defineXML(stock_xml(parcel.description, prepared_disk(parcel, store), port.device))
     domain.create()
     port.boot()
     port.fill(request.touched_mib)
@@ -84,15 +81,3 @@ def prepared_disk(parcel: Parcel, store: Store) -> Path:
     target = store.root / FOLDER / disk_name(0)
     clone(parcel.paths.checkpoint(min(parcel.generations())) / disk_name(0), target)
     return target
-
-
-def stock_xml(parcel: Parcel, disk: Path, serial_device: Path) -> str:
-    """The parcel's domain as libvirt alone would run it: no file behind the memory, its own CPU model."""
-    machine = parcel.description.machine
-    files = RunFiles(disk.with_name(RAM_NAME), (disk,), SPICE_SOCKET, serial_device=serial_device)
-    domain = ET.fromstring(domain_xml(parcel.description.uuid, machine, files, "qemu"))
-    for line in domain.findall(f"{{{QEMU_NAMESPACE}}}commandline"):
-        domain.remove(line)
-    cpu = add(domain, "cpu", mode="custom", match="exact", check="none")
-    add(cpu, "model", text=machine.cpu_model.split("-v1")[0], fallback="forbid")
-    return ET.tostring(domain, encoding="unicode")

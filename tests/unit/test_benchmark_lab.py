@@ -12,11 +12,13 @@ import pytest
 from benchmarks.lab.chamber import Chamber
 from benchmarks.lab.enter import mount_argvs, reap_until
 from benchmarks.lab.guest import GuestSerial, LineReader, require_continues
+from benchmarks.lab.stockdomain import libvirt_model, stock_xml
 from benchmarks.lab.store import Traffic, parse_traffic
 from benchmarks.lab.storedevice import losetup_argv
 from benchmarks.lab.thismachine import field_of, this_machine
 from benchmarks.lab.throttle import SLOW_STICK, Speeds, has_version_1, require_near, settings
 from soulpad.base.errors import ProgramFailed, VerifyFailed
+from soulpad.store.parcel import Disk, Machine, ParcelDescription
 
 REPORT = {"boot_id": "b", "session_id": "s", "pattern_goal_mib": 256, "counter": 31}
 
@@ -124,3 +126,19 @@ def test_machine_is_described_from_what_the_kernel_says() -> None:
     machine = this_machine()
     assert machine["cores"] >= 1
     assert machine["memory_mib"] > 100
+
+
+def test_compared_domain_has_the_same_devices_and_none_of_the_products_command_line() -> None:
+    machine = Machine(memory_mib=512, disks=(Disk("disk-0.img", 1 << 30),), cpu_model="Nehalem-v1,-vme")
+    disk, serial = Path("/store/disk-0.img"), Path("/dev/pts/9")
+    xml = stock_xml(ParcelDescription("work", machine), disk, serial)
+    assert "commandline" not in xml
+    assert not any(word in xml for word in ("memory-backend", "LD_PRELOAD", "incoming", "ram.img"))
+    assert '<source file="/store/disk-0.img" />' in xml
+    assert '<source path="/dev/pts/9" />' in xml
+    assert '<model fallback="forbid">Nehalem</model><feature policy="disable" name="vme" />' in xml
+
+
+def test_libvirts_cpu_model_has_no_number_of_its_first_version() -> None:
+    assert libvirt_model("Nehalem-v1,-vme") == ["Nehalem", "-vme"]
+    assert libvirt_model("EPYC-v2") == ["EPYC-v2"]
