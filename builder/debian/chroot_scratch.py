@@ -23,12 +23,12 @@ def scratch_folder(parent: Path, name: str) -> Iterator[Path]:
     try:
         yield scratch
     finally:
-        _end_processes_rooted_below(scratch)
+        end_processes_rooted_below(scratch)
         _unmount_below(scratch)
         shutil.rmtree(scratch)
 
 
-def _end_processes_rooted_below(folder: Path) -> None:
+def end_processes_rooted_below(folder: Path) -> None:
     """A package's script may leave a process in the chroot (gpg-agent does), which holds its mounts."""
     for link in Path("/proc").glob("[0-9]*/root"):
         with suppress(OSError):

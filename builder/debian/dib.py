@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from builder.debian.chroot_scratch import scratch_folder
+from builder.debian.chroot_scratch import end_processes_rooted_below, scratch_folder
 from builder.debian.mirror import DebianMirror, this_machines_mirror
 from builder.debian.tidy_tar import clean_tar
 from builder.places import BUILD, CACHE, HOSTOS, IMAGES
@@ -144,7 +144,7 @@ def _build(name: str, elements: Sequence[str], settings: Mapping[str, str], scra
     progress.step(f"building the Debian root {name} (log: {log})")
     with log.open("wb") as file, ExitStack() as cleanup:
         process = start(argv, stdout=file, stderr=file, env=dib_environment(scratch, settings, this_machines_mirror()))
-        cleanup.callback(_end, process)
+        cleanup.callback(_end, process, scratch)
         _follow(process, log, progress)
     if process.returncode != 0:
         complaint = last_complaint(log.read_text(errors="replace"))
@@ -166,15 +166,21 @@ def _follow(process: Process, log: Path, progress: Progress) -> None:
             time.sleep(0.5)
 
 
-def _end(process: Process) -> None:
-    """Ends a dib that still runs. Its traps unmount what it can; what is left is ours (chroot_scratch)."""
-    for number, patience_seconds in ((signal.SIGTERM, 30), (signal.SIGKILL, 10)):
+def _end(process: Process, scratch: Path) -> None:
+    """Ends a dib that still runs, so that its own traps can clean up; what they leave is ours (chroot_scratch).
+
+    A shell acts on a signal when the program it waits for has ended, and apt shields dpkg from ours: what runs in
+    the chroot, which is thrown away, is killed. Only then the whole group, with the filter that takes dib's output.
+    """
+    steps = ((os.kill, signal.SIGTERM, 5), (os.killpg, signal.SIGTERM, 20), (os.killpg, signal.SIGKILL, 10))
+    for send, number, patience_seconds in steps:
         if process.poll() is not None:
             return
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+            send(process.pid, number)
         deadline = time.monotonic() + patience_seconds
         while process.poll() is None and time.monotonic() < deadline:
+            end_processes_rooted_below(scratch)
             time.sleep(0.1)
 
 
