@@ -215,6 +215,14 @@ def test_the_screen_says_it_loudly_when_memory_is_not_what_it_was() -> None:
     assert "NOT WHAT IT WAS" in text
 
 
+def test_the_screen_claims_nothing_before_the_first_full_check() -> None:
+    screen = module("screen")
+    view = view_of(pattern_mib=200, pattern_goal_mib=200, passes=0)
+    text = "\n".join(seen(screen.Painter().paint(screen.draw(view), 100, 30)))
+    assert "200 MiB filled, not verified yet" in text
+    assert "as it was:" not in text
+
+
 def test_a_second_later_only_what_changed_is_drawn() -> None:
     screen = module("screen")
     painter = screen.Painter()

@@ -80,6 +80,8 @@ def _memory(view: View) -> tuple[str, str]:
         return f"{view.pattern_mib} MiB: NOT WHAT IT WAS", _BAD
     if view.pattern_mib < view.pattern_goal_mib:
         return f"{view.pattern_mib} of {view.pattern_goal_mib} MiB filled", _PLAIN
+    if view.passes == 0:
+        return f"{view.pattern_mib} MiB filled, not verified yet", _PLAIN
     times = "once" if view.passes == 1 else f"{view.passes} times"
     return f"{view.pattern_mib} MiB, every byte as it was: verified {times}", _GOOD
 
