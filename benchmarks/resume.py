@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -142,6 +143,7 @@ def main(argv: Sequence[str]) -> int:
         plan = plan_of(arguments)
         if os.geteuid() != 0:
             raise BadInput("this benchmark mounts, throttles and changes roots, which needs root", "run it with sudo")
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a test that gives up leaves nothing behind either
         with progress() as bar:
             report = measure(plan, arguments.guest, bar)
     except SoulpadError as error:
