@@ -18,7 +18,7 @@ demo: setup ## build a stick and let one session wander from PC A to PC B (emula
 
 .PHONY: test
 test: setup check ## set up everything and pass all tests, the cheap ones first
-	$(SUDO) $(PYTHON) -m pytest tests/unit tests/component tests/boot
+	$(SUDO) $(PYTHON) -m pytest tests/unit tests/formats tests/component tests/boot
 
 .PHONY: check
 check: setup ## lint, formatting, strict types, and who imports whom
@@ -29,7 +29,7 @@ check: setup ## lint, formatting, strict types, and who imports whom
 
 .PHONY: unit
 unit: setup ## the tests that need no root and no tools (seconds)
-	$(PYTHON) -m pytest -q tests/unit
+	$(PYTHON) -m pytest -q tests/unit tests/formats
 
 .PHONY: benchmark
 benchmark: setup ## measure resume and boot against the stock ways (an hour)

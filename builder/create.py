@@ -95,7 +95,7 @@ def require_target(out: Path) -> None:
 
 
 def plan_layout(spec: StickSpec, host: HostImage, contents: Sequence[ParcelContents], stick_id: str) -> Layout:
-    """The partitions; raises DeviceTooSmall for the host, BadInput when the parcels do not fit."""
+    """The partitions; raises DeviceTooSmall or BadInput when host or parcels do not fit."""
     layout = partitions.plan(spec.total_bytes, host.squashfs.stat().st_size, stick_id)
     room_bytes = layout.of("parcels").size_bytes - PAYLOAD_OFFSET_BYTES
     memory_bytes = sum(parcel.description.machine.memory_mib for parcel in contents) * MIB

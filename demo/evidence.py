@@ -17,7 +17,7 @@ SCANNED_AT_ONCE_BYTES = 16 * MIB
 
 
 def report_of(image: Path, stays: Sequence[Stay], pattern_mib: int, markers: Sequence[str]) -> dict[str, Any]:
-    """The report; its fields are a contract (docs/demo.md)."""
+    """The report; its fields are a contract (docs/formats/demo-report.md)."""
     first, second = stays
     return {
         "image": str(image),

@@ -34,7 +34,7 @@ LABORATORY = ("soulpad.report=ttyS0", "soulpad.guest_serial=ttyS1")
 
 
 def main() -> int:
-    """Shows the walk; when nothing changed since the last one, shows its evidence again."""
+    """Shows the walk and its evidence; returns the exit code."""
     try:
         with progress() as bar:
             report = walk(FOLDER, bar)

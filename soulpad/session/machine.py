@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pwd
 import time
 from dataclasses import dataclass
@@ -48,9 +49,11 @@ def resume(parcel: Parcel, hypervisor: Hypervisor, pc: ThisPc, clock: StageClock
     live = parcels.begin_live(parcel, manifest, with_ram=True)
     clock.done("checkpoint checked and cloned")
     xml = prepare(parcel, live, state.accelerator, incoming=True)
+    state_file = parcel.paths.checkpoint(manifest.generation) / DEVICE_STATE_NAME
+    own_for_vm([state_file])
     machine = hypervisor.start_paused(xml)
     clock.done("VM process start")
-    load(machine, parcel.paths.checkpoint(manifest.generation) / DEVICE_STATE_NAME)
+    load(machine, state_file)
     clock.done("VM state load")
     parcels.withdraw_clean(parcel)  # from here on a crash is a crash: live/ is not the checkpoint any more
     machine.resume()
@@ -154,8 +157,7 @@ def prepare(parcel: Parcel, live: Path, accelerator: str, *, incoming: bool = Fa
     """Gives QEMU's user the live files; returns the domain's XML."""
     machine = parcel.description.machine
     disks = tuple(live / disk_name(index) for index in range(len(machine.disks)))
-    user = pwd.getpwnam(VM_USER)
-    parcels.owned_by([live / RAM_NAME, *disks], user.pw_uid, user.pw_gid)
+    own_for_vm([live / RAM_NAME, *disks])
     serial = command_line_value("soulpad.guest_serial")
     files = RunFiles(
         ram=live / RAM_NAME,
@@ -182,10 +184,16 @@ def vm_user_id() -> int:
 
 def touch_for_vm(path: Path) -> None:
     """An empty file that QEMU's user may write."""
-    user = pwd.getpwnam(VM_USER)
     path.unlink(missing_ok=True)
     path.touch(mode=0o600)
-    parcels.owned_by([path], user.pw_uid, user.pw_gid)
+    own_for_vm([path])
+
+
+def own_for_vm(paths: list[Path]) -> None:
+    """Gives files to the user that QEMU runs as."""
+    user = pwd.getpwnam(VM_USER)
+    for path in paths:
+        os.chown(path, user.pw_uid, user.pw_gid)
 
 
 def next_generation(parcel: Parcel) -> int:

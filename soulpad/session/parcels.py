@@ -11,7 +11,6 @@ What a crash leaves at each step of a suspend (docs/formats/store.md):
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import time
 from dataclasses import asdict, dataclass
@@ -160,8 +159,8 @@ def commit(parcel: Parcel, manifest: CheckpointManifest) -> int:
     """Makes the flushed live/ the current checkpoint; returns its generation."""
     live, target = parcel.paths.live, parcel.paths.checkpoint(manifest.generation)
     write_durably(live / MANIFEST_NAME, manifest.encode())
-    (live / "session.json").unlink(missing_ok=True)
     live.replace(target)
+    (target / parcel.paths.live_session.name).unlink(missing_ok=True)
     fsync_path(parcel.paths.checkpoints)
     fsync_path(parcel.paths.folder)
     set_current(parcel, manifest.generation)
@@ -201,9 +200,3 @@ def require_disks(parcel: Parcel, manifest: CheckpointManifest) -> CheckpointMan
             f"Checkpoint {manifest.generation} has other disks than its machine.", "Choose an older checkpoint."
         )
     return manifest
-
-
-def owned_by(paths: list[Path], user_id: int, group_id: int) -> None:
-    """Gives files to the user that QEMU runs as."""
-    for path in paths:
-        os.chown(path, user_id, group_id)

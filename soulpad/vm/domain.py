@@ -82,6 +82,7 @@ def add_devices(domain: ET.Element, machine: Machine, files: RunFiles) -> None:
     network = add(devices, "interface", type="user")
     add(network, "mac", address=machine.mac_address)
     add(network, "model", type=machine.nic)
+    add(network, "rom", enabled="no")  # nobody starts a parcel from the network, and the attempt costs seconds
     graphics = add(devices, "graphics", type="spice")
     add(graphics, "listen", type="socket", socket=str(files.spice_socket))
     add(add(devices, "video"), "model", type=machine.video)

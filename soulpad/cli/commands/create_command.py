@@ -22,7 +22,7 @@ examples:
 
 A parcel is made from a disk image that qemu-img reads, a guest recipe (.toml), or the folder of a suspended parcel.
 Only the first build of a host needs root.
-exit codes: 0 done, 10 bad input, 11 passphrase too short, 21 size too small, 40 no space, 41 a program failed,
+exit codes: 0 done, 10 bad input, 11 passphrase too short, 40 no space, 41 a program failed,
   42 a program is missing, 130 interrupted"""
 
 
