@@ -63,9 +63,11 @@ def walk(folder: Path, bar: Progress) -> dict[str, object]:
 
 
 def make_stick(stick: Path, bar: Progress) -> Path:
-    """A stick whose parcel was never run."""
+    """A stick whose parcel was never run, and its auxiliary key file beside it."""
+    for old_key in stick.parent.glob("soulpad-*.key"):
+        old_key.unlink()
     spec = StickSpec(STICK_BYTES, (ParcelRequest("demo", GUEST),), IMAGES / "host.toml", "us", LUKS, LABORATORY)
-    return create_stick(stick, spec, Secret(PASSPHRASE.encode()), None, bar).image
+    return create_stick(stick, spec, Secret(PASSPHRASE.encode()), stick.parent, bar).image
 
 
 def at(name: str, stick: Path, folder: Path, pattern_mib: int, commands: list[str], bar: Progress) -> Stay:

@@ -1,0 +1,112 @@
+"""What a person meets at PCs where not all is well; each on a copy of the stick that walked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builder.disk import partitions
+from builder.inspect import inspect
+from builder.pc.machine import UsbDisk
+from builder.pc.profile import find_profile
+from builder.pc.running import RunningPc, power_on
+from demo.stations import COMMAND_DONE, GUEST_PORT, event
+from demo.walk import PASSPHRASE
+from soulpad.base.run import run
+from soulpad.base.secrets import Secret
+from soulpad.base.units import MIB
+
+pytestmark = pytest.mark.boot
+
+TIMEOUT_SECONDS = 600
+SECRET = Secret(PASSPHRASE.encode())
+
+
+@contextmanager
+def switched_on(name: str, stick: Path, folder: Path, *more: UsbDisk) -> Iterator[RunningPc]:
+    with power_on(find_profile(name), UsbDisk(stick, durable=False), folder, more_usb_disks=more) as pc:
+        yield pc
+
+
+def copy_of(walked: dict[str, Any], folder: Path) -> Path:
+    target = folder / "stick.img"
+    run(["cp", "--sparse=always", walked["image"], target])
+    return target
+
+
+def typed(pc: RunningPc, text: str) -> None:
+    pc.type_text(text)
+    pc.press("ret")
+
+
+def current_generation(stick: Path) -> int:
+    parcels = inspect(stick, SECRET).parcels
+    assert parcels is not None
+    (current,) = (checkpoint.generation for checkpoint in parcels[0].checkpoints if checkpoint.current)
+    return current
+
+
+def test_wrong_passphrase_is_said_and_a_pc_without_virtualisation_changes_nothing(
+    walked: dict[str, Any], tmp_path: Path
+) -> None:
+    stick = copy_of(walked, tmp_path)
+    before = current_generation(stick)
+    with switched_on("no-virtualisation", stick, tmp_path / "pc") as pc:
+        pc.wait_for_serial("^SOULPAD prompt-ready", TIMEOUT_SECONDS)
+        typed(pc, "this is not the passphrase at all")
+        event(pc, "wrong-passphrase", TIMEOUT_SECONDS)
+        typed(pc, PASSPHRASE)
+        refused = event(pc, "resume-refused", TIMEOUT_SECONDS)
+        assert "virtualisation" in refused["reason"]
+        pc.screenshot(tmp_path / "refused.png")
+        pc.press("down")
+        pc.press("ret")
+        pc.wait_for_power_off(TIMEOUT_SECONDS)
+    assert current_generation(stick) == before
+
+
+def test_key_file_on_a_second_usb_disk_unlocks_without_typing_and_the_session_goes_on(
+    walked: dict[str, Any], tmp_path: Path
+) -> None:
+    stick = copy_of(walked, tmp_path)
+    key_disk = make_key_disk(Path(walked["image"]), tmp_path / "key.img")
+    with switched_on("uefi-desktop", stick, tmp_path / "pc", UsbDisk(key_disk)) as pc:
+        running = event(pc, "running", TIMEOUT_SECONDS)
+        assert running["generation"] == 2
+        since = len(pc.serial(GUEST_PORT))
+        typed(pc, "verify")
+        done = pc.wait_for_serial(COMMAND_DONE % "verify", TIMEOUT_SECONDS, GUEST_PORT, since)
+        assert "200 MiB are as they were" in done[1]
+        pc.press("ctrl", "alt", "end")
+        event(pc, "suspended", TIMEOUT_SECONDS)
+        pc.wait_for_power_off(TIMEOUT_SECONDS)
+    assert current_generation(stick) == 3
+
+
+def test_damaged_store_is_a_plain_sentence_and_the_pc_goes_off(walked: dict[str, Any], tmp_path: Path) -> None:
+    stick = copy_of(walked, tmp_path)
+    parcels = partitions.read_layout(stick).of("parcels")
+    with stick.open("r+b") as image:
+        image.seek(parcels.offset_bytes)
+        image.write(bytes(8 * MIB))
+    with switched_on("old-desktop", stick, tmp_path / "pc") as pc:
+        pc.wait_for_serial("^SOULPAD prompt-ready", TIMEOUT_SECONDS)
+        typed(pc, PASSPHRASE)
+        assert "cannot be opened" in event(pc, "failed", TIMEOUT_SECONDS)["reason"]
+        pc.screenshot(tmp_path / "damaged.png")
+        pc.press("ret")
+        pc.wait_for_power_off(TIMEOUT_SECONDS)
+
+
+def make_key_disk(stick: Path, target: Path) -> Path:
+    """A FAT file system on a bare disk with the key file that was made with the stick."""
+    (key,) = stick.parent.glob("soulpad-*.key")
+    target.touch()
+    run(["truncate", "-s", "64M", target])
+    run(["mformat", "-i", target, "-F", "::"])
+    run(["mcopy", "-i", target, key, f"::{key.name}"])
+    return target
