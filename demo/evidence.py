@@ -35,6 +35,7 @@ def report_of(image: Path, stays: Sequence[Stay], pattern_mib: int, markers: Seq
             "written_at_suspend": first.bytes["written at suspend"],
         },
         "markers": list(markers),
+        "key": "",
         "markers_found": [],
     }
 
@@ -88,6 +89,17 @@ def judge(report: dict[str, Any]) -> dict[str, Any]:
     if broken := [claim for claim, holds in claims.items() if not holds]:
         raise VerifyFailed(f"not so: {'; '.join(broken)}", "the evidence is in build/demo/report.json")
     return report
+
+
+def kept(path: Path, key: str) -> dict[str, Any] | None:
+    """The report of a walk with the same key that proved everything, if its stick and pictures are still there."""
+    try:
+        report = dict(json.loads(path.read_text()))
+        files = [report["image"], *(picture for pc in report["pcs"] for picture in pc["screenshots"])]
+        whole = report["key"] == key and all(Path(file).exists() for file in files)
+        return judge(report) if whole else None
+    except (FileNotFoundError, json.JSONDecodeError, KeyError, VerifyFailed):
+        return None
 
 
 def save(report: dict[str, Any], path: Path) -> None:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from builder.create import StickSpec, create_stick
+from builder.guest.disk import build_guest
 from builder.guest.parcels import ParcelRequest
 from builder.guest.recipe import read_guest_recipe
+from builder.host.image import build_host
+from builder.keys import files_below, key_of
 from builder.pc.profile import find_profile
-from builder.places import BUILD, IMAGES
+from builder.places import BUILD, IMAGES, ROOT
 from builder.store.luks import LuksSpec
 from demo import evidence
 from demo.stations import Stay, stay
-from soulpad.base.errors import SoulpadError
+from soulpad.base.errors import Interrupted, SoulpadError
 from soulpad.base.progress import Progress
 from soulpad.base.secrets import Secret
 from soulpad.base.units import GIB
@@ -22,6 +26,7 @@ from soulpad.cli.main import complain
 from soulpad.cli.output import people, progress
 
 FOLDER = BUILD / "demo"
+HOST = IMAGES / "host.toml"
 GUEST = IMAGES / "guest-demo.toml"
 # Known to everybody: it protects an emulated guest that holds nothing, and the walk looks for it on the raw stick.
 PASSPHRASE = "correct horse battery staple"
@@ -33,20 +38,37 @@ LUKS = LuksSpec(argon2_memory_kib=32 * 1024)
 LABORATORY = ("soulpad.report=ttyS0", "soulpad.guest_serial=ttyS1")
 
 
-def main() -> int:
-    """Shows the walk and its evidence; returns the exit code."""
+def main(argv: list[str]) -> int:
+    """Shows the walk and its evidence, or the kept evidence when nothing changed since; returns the exit code."""
+    report_path = FOLDER / "report.json"
     try:
         with progress() as bar:
-            report = walk(FOLDER, bar)
+            key = walk_key(bar)
+            kept = None if "--again" in argv else evidence.kept(report_path, key)
+            report = kept or walk(FOLDER, bar, key)
     except SoulpadError as error:
         return complain(error)
+    except KeyboardInterrupt:
+        return complain(Interrupted("interrupted; the emulated PC is off", "run it again when you like"))
+    if kept:
+        people.print("nothing changed since this walk; to walk again: .venv/bin/python -m demo.walk --again")
     for line in evidence.closing_lines(report):
         people.print(line)
     people.print(f"report: {FOLDER / 'report.json'}   screenshots: {FOLDER}/*/*.png")
     return 0
 
 
-def walk(folder: Path, bar: Progress) -> dict[str, object]:
+def walk_key(bar: Progress) -> str:
+    """The key of everything that a walk depends on; builds host and guest when they changed."""
+    host = build_host(HOST, bar)
+    guest = build_guest(GUEST, bar)
+    sources = [
+        path for name in ("builder", "demo", "soulpad/base", "soulpad/store") for path in files_below(ROOT / name)
+    ]
+    return key_of([host.folder.name, guest.name], [*sources, *files_below(IMAGES / "pcs")])
+
+
+def walk(folder: Path, bar: Progress, key: str = "") -> dict[str, Any]:
     """One session wanders from PC A to PC B. Raises VerifyFailed when it is not the same one there."""
     settings = dict(read_guest_recipe(GUEST).settings)
     pattern_mib = int(settings["pattern_mib"])
@@ -58,6 +80,7 @@ def walk(folder: Path, bar: Progress) -> dict[str, object]:
     bar.step("looking for the session's markers on the raw stick")
     report = evidence.report_of(stick, [first, second], pattern_mib, markers)
     report["markers_found"] = evidence.found_in(stick, markers)
+    report["key"] = key
     evidence.save(report, folder / "report.json")
     return evidence.judge(report)
 
@@ -66,7 +89,7 @@ def make_stick(stick: Path, bar: Progress) -> Path:
     """A stick whose parcel was never run, and its auxiliary key file beside it."""
     for old_key in stick.parent.glob("soulpad-*.key"):
         old_key.unlink()
-    spec = StickSpec(STICK_BYTES, (ParcelRequest("demo", GUEST),), IMAGES / "host.toml", "us", LUKS, LABORATORY)
+    spec = StickSpec(STICK_BYTES, (ParcelRequest("demo", GUEST),), HOST, "us", LUKS, LABORATORY)
     return create_stick(stick, spec, Secret(PASSPHRASE.encode()), stick.parent, bar).image
 
 
@@ -78,4 +101,4 @@ def at(name: str, stick: Path, folder: Path, pattern_mib: int, commands: list[st
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

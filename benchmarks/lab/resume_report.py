@@ -80,7 +80,8 @@ def facts(report: Figures) -> list[str]:
         f"{name} {limits[key] / 1e6:.0f} MB/s (measured {measured[key] / 1e6:.1f})"
         for name, key in (("read", "read_bytes_per_second"), ("write", "write_bytes_per_second"))
     )
-    read_ahead = f"read-ahead {report['throttle']['read_ahead_kib']} KiB"
+    sides = report["throttle"]["read_ahead_kib"].items()
+    read_ahead = "read-ahead " + ", ".join(f"{kib} KiB ({side.replace('_', ' ')})" for side, kib in sides)
     return [
         f"runs: {report['runs']} of each; medians. Every guest's memory was checked after every resume.",
         f"store: {speeds}, {read_ahead}; cold. QEMU and its libraries: in the page cache, for both sides.",

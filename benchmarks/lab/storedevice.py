@@ -10,10 +10,12 @@ from benchmarks.lab.throttle import throttle
 from builder.debian.toolbox import Toolbox
 from builder.store.xfs import Tree, make_xfs
 from soulpad.base.run import run
+from soulpad.session import volume
 from soulpad.store.stick import ENCRYPTION_SECTOR_BYTES, STORE_LABEL
 
-# What the kernel gives a USB disk; a loop device takes over more from the disk that its file lies on.
-READ_AHEAD_KIB = 128
+# Ours is what the product sets on the unlocked store; the other is what the kernel gives a USB disk. (A loop device
+# takes over more from the disk that its file lies on.)
+READ_AHEAD_KIB = {"ours": volume.READ_AHEAD_KIB, "managed_save": 128}
 
 
 def losetup_argv(image: Path) -> list[str]:
@@ -32,5 +34,9 @@ def store_device(folder: Path, size_bytes: int, tree: Tree, tools: Toolbox) -> I
         device = Path(run(losetup_argv(image)).stdout.strip())
         cleanup.callback(run, ["losetup", "--detach", device])
         cleanup.callback(throttle, device, None)
-        Path("/sys/block", device.name, "queue/read_ahead_kb").write_text(str(READ_AHEAD_KIB))
         yield device
+
+
+def set_read_ahead(device: Path, side: str) -> None:
+    """Lets the kernel read ahead on the store as it would for this side."""
+    Path("/sys/block", device.name, "queue/read_ahead_kb").write_text(str(READ_AHEAD_KIB[side]))
