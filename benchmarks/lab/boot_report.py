@@ -31,8 +31,8 @@ GOALS = ("prompt_seconds", "prompt_read_bytes")
 MEANING = {
     "prompt_seconds": "ours: the prompt is drawn on the screen; stock: the login prompt on the serial console",
     "session_seconds": "ours: from Enter after the passphrase to a running virtual machine, never run before "
-    "(unlocking included); stock: from Enter after the user's name to a paused virtual machine of 512 MiB that libvirt's daemon "
-    "started (no encryption, no disk)",
+    "(unlocking included); stock: from Enter after the user's name to a paused virtual machine of 512 MiB that "
+    "libvirt's daemon started (no encryption, no disk)",
     "power_off_seconds": "ours: the virtual machine is suspended to the stick first; stock: nothing is saved",
     "memory": "stock: at the first login; ours: not measured, the host reports none",
 }

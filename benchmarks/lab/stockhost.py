@@ -18,7 +18,7 @@ from builder.create import put_host
 from builder.debian.dib import build_root
 from builder.debian.toolbox import toolbox
 from builder.disk import bootsector, grubconfig, partitions
-from builder.disk.esp import write_esp
+from builder.disk.esp import Content, write_esp
 from builder.disk.partitions import Layout
 from builder.host.image import SQUASHFS_BLOCK, HostImage
 from builder.host.recipe import read_host_recipe
@@ -95,7 +95,7 @@ def assemble(host: HostImage, stick: Path, progress: Progress) -> None:
     stick.unlink(missing_ok=True)
     layout = stock_layout(host.squashfs.stat().st_size, stick_id)
     partitions.write_table(stick, layout)
-    files = {
+    files: dict[str, Content] = {
         grubconfig.KERNEL: host.kernel,
         grubconfig.INITRD: host.initrd,
         grubconfig.CONFIG: grub_config(stick_id).encode(),
