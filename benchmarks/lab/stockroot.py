@@ -19,7 +19,10 @@ from soulpad.base.run import run
 
 INSIDE = "benchmarks.lab.stockinside"
 # systemd again: the host's recipe removed its generators. zstd: what Debian compresses an initramfs with.
-PACKAGES = ("libvirt-daemon-system", "libvirt-clients", "zstd", "systemd")
+PACKAGES = ("libvirt-daemon-system", "libvirt-clients", "zstd", "systemd", "systemd-container")
+# The host's recipe removed systemd-container by force. apt plans nothing on such a root before it is whole again, so
+# it is not told; the package is among PACKAGES.
+REMOVED_DEPENDENCY = ", systemd-container | sysvinit-core"
 
 OVERLAY_SCRIPT = """\
 #!/bin/sh
@@ -96,7 +99,8 @@ def fetch_packages(root: Path, work: Path) -> None:
     """Fetches PACKAGES and what they lack in ``root`` with this machine's apt, into ``root / DEBS``."""
     for folder in ("state/lists/partial", "cache/archives/partial"):
         (work / folder).mkdir(parents=True)
-    shutil.copyfile(root / "var/lib/dpkg/status", work / "status")
+    status = (root / "var/lib/dpkg/status").read_text()
+    (work / "status").write_text(status.replace(REMOVED_DEPENDENCY, ""))
     (work / "sources.list").write_text(sources(this_machines_mirror()))
     settings = work / "apt.conf"
     settings.write_text(apt_settings(work))
