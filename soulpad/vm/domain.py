@@ -77,8 +77,9 @@ def add_devices(domain: ET.Element, machine: Machine, files: RunFiles) -> None:
         add(element, "target", dev=f"{prefix}{chr(ord('a') + index)}", bus=disk.bus)
     add(devices, "controller", type="usb", index="0", model="qemu-xhci")
     add(devices, "controller", type="virtio-serial", index="0")
+    # The chipset's PS/2 keyboard is there anyway and known to every guest; a USB one would take the keys from it
+    # and lose them in a guest without that driver.
     add(devices, "input", type="tablet", bus="usb")
-    add(devices, "input", type="keyboard", bus="usb")
     network = add(devices, "interface", type="user")
     add(network, "mac", address=machine.mac_address)
     add(network, "model", type=machine.nic)
