@@ -16,7 +16,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from soulpad.base.durable import fsync_path, write_durably
+from soulpad.base.durable import fsync_path, replace_durably, write_durably
 from soulpad.base.errors import CannotResume, SoulpadError, StoreDamaged
 from soulpad.base.run import run
 from soulpad.store import document
@@ -98,11 +98,15 @@ def _description(paths: ParcelPaths) -> ParcelDescription:
 def adopt_finished_suspend(parcel: Parcel) -> int | None:
     """Completes a suspend that a power cut interrupted after everything was durable; returns its generation."""
     current = parcel.current_generation()
-    if (parcel.paths.live / MANIFEST_NAME).exists():
-        with contextlib.suppress(SoulpadError):  # an unfinished one is a crashed session, and asked about as such
-            manifest = CheckpointManifest.decode((parcel.paths.live / MANIFEST_NAME).read_bytes())
+    finished = parcel.paths.live / MANIFEST_NAME
+    if finished.exists():
+        try:
+            manifest = CheckpointManifest.decode(finished.read_bytes())
             verified(parcel.paths.live, manifest.generation)
             return commit(parcel, manifest)
+        except SoulpadError:  # an unfinished one is a crashed session, and asked about as such
+            # Out of the way: a cold start from live/ makes new RAM of the same size, and this would vouch for it.
+            replace_durably(finished, finished.with_name(f"{MANIFEST_NAME}.refused"))
     newest = max(parcel.generations(), default=current)
     if newest > current:
         with contextlib.suppress(SoulpadError):
@@ -122,8 +126,11 @@ def begin_live(parcel: Parcel, manifest: CheckpointManifest, *, with_ram: bool) 
     for name in [*names, RAM_NAME] if with_ram else names:
         clone(source / name, staged / name)
     write_record(staged, LiveRecord(manifest.generation, clean=True, began_at=int(time.time())))
-    if parcel.paths.live.exists():
-        shutil.rmtree(parcel.paths.live)  # clean or empty: an unclean one was kept aside or is being run
+    record = parcel.live_record()
+    if record and not record.clean:  # a machine that failed after it began to run: what it wrote is not ours to drop
+        keep_aside(parcel)
+    elif parcel.paths.live.exists():
+        shutil.rmtree(parcel.paths.live)
     staged.replace(parcel.paths.live)
     fsync_path(parcel.paths.folder)
     return parcel.paths.live
