@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,8 +55,7 @@ def run_session(console: Console, libvirt_root: Path) -> None:
             root = open_store(host, stack, clock)
             parcel = choose_parcel(console, stopping, parcels.parcels_in(root))
             running = start(host, parcel, clock)
-            note_resume(host, running, root, clock)
-            reason = show_until_over(host, running)
+            reason = live_until_over(host, running, root, clock)
             end(host, running, root, reason)
         farewell(console)
     except (PowerOffAsked, StopRequested):
@@ -120,7 +119,18 @@ def start(host: Host, parcel: Parcel, clock: StageClock) -> RunningParcel:
     return machine.start_cold(parcel, host.hypervisor, host.pc, clock)
 
 
-def note_resume(host: Host, running: RunningParcel, root: Path, clock: StageClock) -> None:
+def live_until_over(host: Host, running: RunningParcel, root: Path, clock: StageClock) -> EndReason:
+    """The session, until it is to end. Whatever fails here (a screen, a log), it is suspended and not lost."""
+    try:
+        note_resume(running, root, clock)
+        return show_until_over(host, running)
+    except Exception as error:
+        log.exception("the session is suspended because of a failure beside it")
+        report("unexpected-error", kind=type(error).__name__, where=stack_of(error))
+        return "asked"
+
+
+def note_resume(running: RunningParcel, root: Path, clock: StageClock) -> None:
     """Records the stage times of the boot and the resume."""
     boot = stages.boot_stages(stages.read_marks(), stages.seconds_before_kernel())
     clock.seconds = boot | clock.seconds
@@ -141,13 +151,13 @@ def end(host: Host, running: RunningParcel, root: Path, reason: EndReason) -> No
     """Suspends; or keeps the disks of a guest that shut itself down; or says that the VM crashed."""
     report("ending", reason=reason)
     clock = StageClock("suspend")
-    viewer.hide()
+    with suppress(SoulpadError):  # a screen that cannot be had is no reason not to save
+        viewer.hide()
+        host.console.working("Suspending" if reason == "asked" else "Saving")
     match reason:
         case "asked":
-            host.console.working("Suspending")
             generation = machine.suspend(running, clock)
         case "shut-down":
-            host.console.working("Saving")
             generation = machine.keep_disks_of_ended_guest(running)
         case "crashed":
             raise machine_crashed()
@@ -158,7 +168,8 @@ def end(host: Host, running: RunningParcel, root: Path, reason: EndReason) -> No
 def farewell(console: Console) -> None:
     """The last words; the store is closed by now."""
     report("store-closed")
-    console.message("Your session is saved", ["This PC switches itself off.", "Then you can take the stick out."])
+    with suppress(SoulpadError):
+        console.message("Your session is saved", ["This PC switches itself off.", "Then you can take the stick out."])
 
 
 def explain(console: Console, stopping: Stopping, error: SoulpadError) -> None:
@@ -167,7 +178,7 @@ def explain(console: Console, stopping: Stopping, error: SoulpadError) -> None:
     try:
         with stopping.interruptible():
             console.choose("SoulPad cannot go on", [error.message, error.hint], ["Switch this PC off"], 0)
-    except (PowerOffAsked, StopRequested):
+    except (PowerOffAsked, StopRequested, SoulpadError):  # nobody to tell is no reason to stay on
         pass
 
 
