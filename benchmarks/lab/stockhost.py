@@ -122,7 +122,7 @@ def stock_layout(host_bytes: int, stick_id: str) -> Layout:
 
 def grub_config(stick_id: str) -> str:
     """What Debian's GRUB would do, without its five seconds of menu."""
-    root = f"root=PARTLABEL={partition_name('host-a', stick_id)} rootfstype=squashfs ro rootdelay=300"
+    root = f"root=PARTLABEL={partition_name('host-a', stick_id)} rootfstype=squashfs ro"
     return f"""\
 search --no-floppy --set=root --hint=$root --file /{grubconfig.marker_name(stick_id)}
 linux /{grubconfig.KERNEL} {root} quiet
