@@ -56,7 +56,8 @@ def test_a_missing_file_is_named_with_its_folder(tmp_path: Path) -> None:
 def test_fields_are_given_in_their_types() -> None:
     fields = reader(name="a", count=3, nothing=None, part={"count": 4}, parts=[{"count": 5}, {"count": 6}])
     assert (fields.text("name"), fields.count("count"), fields.part("part").count("count")) == ("a", 3, 4)
-    assert fields.optional_count("nothing") is fields.optional_part("absent") is None
+    assert fields.optional_count("nothing") is None
+    assert fields.optional_part("absent") is None
     assert [item.count("count") for item in fields.parts("parts")] == [5, 6]
 
 
