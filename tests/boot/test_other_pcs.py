@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from builder.disk import partitions
 from builder.inspect import inspect
 from builder.pc.machine import UsbDisk
 from builder.pc.profile import find_profile
@@ -18,9 +17,8 @@ from demo.stations import COMMAND_DONE, GUEST_PORT, event
 from demo.walk import PASSPHRASE
 from soulpad.base.run import run
 from soulpad.base.secrets import Secret
-from soulpad.base.units import MIB
 
-pytestmark = pytest.mark.boot
+pytestmark = pytest.mark.walk
 
 TIMEOUT_SECONDS = 600
 SECRET = Secret(PASSPHRASE.encode())
@@ -85,21 +83,6 @@ def test_key_file_on_a_second_usb_disk_unlocks_without_typing_and_the_session_go
         event(pc, "suspended", TIMEOUT_SECONDS)
         pc.wait_for_power_off(TIMEOUT_SECONDS)
     assert current_generation(stick) == 3
-
-
-def test_damaged_store_is_a_plain_sentence_and_the_pc_goes_off(walked: dict[str, Any], tmp_path: Path) -> None:
-    stick = copy_of(walked, tmp_path)
-    parcels = partitions.read_layout(stick).of("parcels")
-    with stick.open("r+b") as image:
-        image.seek(parcels.offset_bytes)
-        image.write(bytes(8 * MIB))
-    with switched_on("old-desktop", stick, tmp_path / "pc") as pc:
-        pc.wait_for_serial("^SOULPAD prompt-ready", TIMEOUT_SECONDS)
-        typed(pc, PASSPHRASE)
-        assert "cannot be opened" in event(pc, "failed", TIMEOUT_SECONDS)["reason"]
-        pc.screenshot(tmp_path / "damaged.png")
-        pc.press("ret")
-        pc.wait_for_power_off(TIMEOUT_SECONDS)
 
 
 def make_key_disk(stick: Path, target: Path) -> Path:

@@ -1,0 +1,83 @@
+"""From power-on to the prompt and its answers, at a PC with BIOS and at one with Secure Boot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from builder.create import StickSpec, create_stick
+from builder.disk import partitions
+from builder.guest.parcels import ParcelRequest
+from builder.pc.internal_disk import sha256_sparse
+from builder.pc.machine import UsbDisk
+from builder.pc.profile import find_profile
+from builder.pc.running import RunningPc, power_on
+from builder.pc.screen import is_blank
+from demo.stations import event
+from demo.walk import HOST, LABORATORY, LUKS, PASSPHRASE
+from soulpad.base.progress import Silent
+from soulpad.base.run import run
+from soulpad.base.secrets import Secret
+from soulpad.base.units import GIB, MIB
+
+pytestmark = pytest.mark.boot
+
+TIMEOUT_SECONDS = 900
+WRONG = "this is not the passphrase"
+
+
+@pytest.fixture(scope="module")
+def stick(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stick whose parcel is an empty disk with a boot signature."""
+    folder = tmp_path_factory.mktemp("stick")
+    guest = folder / "guest.img"
+    guest.write_bytes(bytes(510) + b"\x55\xaa")
+    with guest.open("r+b") as file:
+        file.truncate(64 * MIB)
+    spec = StickSpec(3 * GIB, (ParcelRequest("work", guest, 512),), HOST, "us", LUKS, LABORATORY)
+    return create_stick(folder / "stick.img", spec, Secret(PASSPHRASE.encode()), None, Silent()).image
+
+
+@pytest.fixture
+def copied(stick: Path, tmp_path: Path) -> Path:
+    """A stick of one's own."""
+    run(["cp", "--sparse=always", stick, tmp_path / "stick.img"])
+    return tmp_path / "stick.img"
+
+
+def at_the_prompt(pc: RunningPc, folder: Path) -> None:
+    pc.wait_for_serial("^SOULPAD prompt-ready", TIMEOUT_SECONDS)
+    assert not is_blank(pc.screenshot(folder / "prompt.png"))
+
+
+def typed(pc: RunningPc, text: str) -> None:
+    pc.type_text(text)
+    pc.press("ret")
+
+
+def test_bios_pc_says_that_a_passphrase_is_wrong_and_f4_switches_it_off(copied: Path, tmp_path: Path) -> None:
+    with power_on(find_profile("old-desktop"), UsbDisk(copied, durable=False), tmp_path / "pc") as pc:
+        own_disk = sha256_sparse(pc.room.internal_disk)
+        at_the_prompt(pc, tmp_path)
+        typed(pc, WRONG)
+        event(pc, "wrong-passphrase", TIMEOUT_SECONDS)
+        pc.press("f4")
+        pc.press("f4")
+        pc.wait_for_power_off(TIMEOUT_SECONDS)
+    assert sha256_sparse(pc.room.internal_disk) == own_disk
+
+
+def test_damaged_store_is_a_plain_sentence_at_a_pc_with_secure_boot(copied: Path, tmp_path: Path) -> None:
+    parcels = partitions.read_layout(copied).of("parcels")
+    with copied.open("r+b") as image:
+        image.seek(parcels.offset_bytes)
+        image.write(bytes(8 * MIB))
+    with power_on(find_profile("secure-laptop"), UsbDisk(copied, durable=False), tmp_path / "pc") as pc:
+        own_disk = sha256_sparse(pc.room.internal_disk)
+        at_the_prompt(pc, tmp_path)
+        typed(pc, PASSPHRASE)
+        assert "cannot be opened" in event(pc, "failed", TIMEOUT_SECONDS)["reason"]
+        pc.press("ret")
+        pc.wait_for_power_off(TIMEOUT_SECONDS)
+    assert sha256_sparse(pc.room.internal_disk) == own_disk
