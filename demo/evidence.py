@@ -98,7 +98,7 @@ def kept(path: Path, key: str) -> dict[str, Any] | None:
         files = [report["image"], *(picture for pc in report["pcs"] for picture in pc["screenshots"])]
         whole = report["key"] == key and all(Path(file).exists() for file in files)
         return judge(report) if whole else None
-    except (FileNotFoundError, json.JSONDecodeError, KeyError, VerifyFailed):
+    except (FileNotFoundError, ValueError, TypeError, KeyError, VerifyFailed):
         return None
 
 

@@ -24,6 +24,7 @@ from soulpad.store.parcel import Disk, Machine, ParcelDescription, check_name, r
 
 Content = Path | bytes
 DEFAULT_MEMORY_MIB = 1024
+LEAST_MEMORY_MIB = 64
 # Formats that qemu-img reads and people have; "raw" is also its answer for anything it does not know.
 KNOWN_FORMATS = ("raw", "qcow2", "qed", "vmdk", "vdi", "vhdx", "vpc")
 OPTIONS = ("memory", "cpus")
@@ -61,9 +62,12 @@ def parse_request(text: str) -> ParcelRequest:
     if unknown := sorted(set(options) - set(OPTIONS)):
         raise BadInput(f"a parcel has no option {unknown[0]!r}", f"it has: {', '.join(OPTIONS)}")
     memory_mib = parse_bytes(options["memory"]) // MIB if "memory" in options else None
-    if not options.get("cpus", "1").isdecimal() or not 1 <= int(options.get("cpus", "1")) <= 16:
-        raise BadInput(f"{options['cpus']!r} is no number of processors", "give 1 to 16")
-    return ParcelRequest(check_name(match[1]), Path(match[2]), memory_mib, int(options.get("cpus", "1")))
+    if memory_mib is not None and memory_mib < LEAST_MEMORY_MIB:
+        raise BadInput(f"{options['memory']} of memory is too little", f"give at least {LEAST_MEMORY_MIB}MiB")
+    cpus = options.get("cpus", "1")
+    if not re.fullmatch(r"[1-9]|1[0-6]", cpus):
+        raise BadInput(f"{cpus[:20]!r} is no number of processors", "give 1 to 16")
+    return ParcelRequest(check_name(match[1]), Path(match[2]), memory_mib, int(cpus))
 
 
 def prepare(request: ParcelRequest, scratch: Path, progress: Progress) -> ParcelContents:

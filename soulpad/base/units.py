@@ -11,6 +11,7 @@ MIB = 1 << 20
 GIB = 1 << 30
 SECTOR_BYTES = 512
 
+_MOST_DIGITS = 20
 _FACTORS = {
     "": 1, "B": 1,
     "K": KIB, "KIB": KIB, "KB": 10**3,
@@ -25,6 +26,8 @@ def parse_bytes(text: str) -> int:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
     if not match or match[2].upper() not in _FACTORS:
         raise BadInput(f"{text!r} is not a size", "write it like 8GiB, 512MiB or 16GB")
+    if len(match[1]) > _MOST_DIGITS:
+        raise BadInput(f"{text[:20]}... is too large for a size", "write it like 8GiB, 512MiB or 16GB")
     return int(float(match[1]) * _FACTORS[match[2].upper()])
 
 

@@ -74,7 +74,10 @@ class Parcel:
         """What an earlier session left in live/, or None."""
         if not self.paths.live_session.exists():
             return None
-        fields = document.read(self.paths.live_session, LIVE_FORMAT)
+        try:
+            fields = document.read(self.paths.live_session, LIVE_FORMAT)
+        except StoreDamaged:  # what cannot be read is not clean: the person is asked, nothing is dropped
+            return LiveRecord(self.current_generation(), clean=False, began_at=0)
         return LiveRecord(fields.count("generation"), fields.count("clean") == 1, fields.count("began_at"))
 
 

@@ -25,7 +25,7 @@ def decode(content: bytes, format_name: str, where: str) -> Reader:
     """Parses a document; raises StoreDamaged when it is none, UnknownFormat when it is another version's."""
     try:
         fields = json.loads(content)
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise StoreDamaged(f"{where} is damaged: {error}", "the other checkpoints are untouched") from None
     if not isinstance(fields, dict) or not isinstance(fields.get("format"), str):
         raise StoreDamaged(f"{where} is damaged: it names no format", "the other checkpoints are untouched")

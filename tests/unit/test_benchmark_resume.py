@@ -39,7 +39,7 @@ def report() -> dict[str, object]:
         "machine": machine,
         "vmm": "QEMU 10.0.0",
         "runs": 3,
-        "throttle": {"limits": speeds, "measured": speeds, "read_ahead_kib": 128},
+        "throttle": {"limits": speeds, "measured": speeds, "read_ahead_kib": {"ours": 16, "managed_save": 128}},
         "sizes": [size_entry(4096, 2048, 32, {"ours": [OURS], "managed_save": [MANAGED]})],
     }
 
