@@ -75,8 +75,8 @@ def walk(folder: Path, bar: Progress, key: str = "") -> dict[str, Any]:
     markers = [PASSPHRASE, *(str(value) for name, value in settings.items() if name.startswith("marker"))]
     folder.mkdir(parents=True, exist_ok=True)
     stick = make_stick(folder / "stick.img", bar)
-    first = at(PCS[0], stick, folder, pattern_mib, ["write a line typed at PC A"], bar)
-    second = at(PCS[1], stick, folder, pattern_mib, ["verify"], bar)
+    first = at(PCS[0], stick, folder, pattern_mib, 0, bar)
+    second = at(PCS[1], stick, folder, pattern_mib, 1, bar)
     bar.step("looking for the session's markers on the raw stick")
     report = evidence.report_of(stick, [first, second], pattern_mib, markers)
     report["markers_found"] = evidence.found_in(stick, markers)
@@ -93,11 +93,11 @@ def make_stick(stick: Path, bar: Progress) -> Path:
     return create_stick(stick, spec, Secret(PASSPHRASE.encode()), stick.parent, bar).image
 
 
-def at(name: str, stick: Path, folder: Path, pattern_mib: int, commands: list[str], bar: Progress) -> Stay:
+def at(name: str, stick: Path, folder: Path, pattern_mib: int, passes: int, bar: Progress) -> Stay:
     """A stay at one of the emulated PCs, in a folder that is new."""
     room = folder / name
     shutil.rmtree(room, ignore_errors=True)
-    return stay(find_profile(name), stick, room, Secret(PASSPHRASE.encode()), pattern_mib, commands, bar)
+    return stay(find_profile(name), stick, room, Secret(PASSPHRASE.encode()), pattern_mib, passes, bar)
 
 
 if __name__ == "__main__":

@@ -130,7 +130,7 @@ def test_the_page_of_the_report_describes_exactly_the_fields_that_are_written() 
 
 
 def a_report() -> dict[str, Any]:
-    soul = {"boot_id": "", "counter": 1, "file_found": True}
+    soul = {"boot_id": "", "counter": 1, "file_found": True, "pattern_ok": True, "pattern_verified": 1}
     stays = [
         Stay(
             find_profile("old-desktop"),
