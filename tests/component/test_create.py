@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def create(folder: Path, *arguments: str, size: str = "3GiB", guest: str = "guest.img") -> int:
+def create(folder: Path, *arguments: str, size: str = "4GiB", guest: str = "guest.img") -> int:
     words = ["create", str(folder / "stick.img"), "--size", size, "--parcel", f"work={folder / guest}"]
     return main([*words, "--passphrase-file", str(folder / "passphrase"), *LEAST_ARGUMENTS, *arguments])
 
@@ -84,7 +84,7 @@ def test_size_too_small_for_the_parcels_names_the_least_size(folder: Path, capsy
 
 def test_size_too_small_for_a_host_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = names_in(folder)
-    assert_refused(create(folder, size="500MiB"), 21, capsys, before, folder)
+    assert_refused(create(folder, size="500MiB"), 10, capsys, before, folder)
 
 
 def test_full_disk_is_said_and_nothing_stays(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,7 +92,7 @@ def test_full_disk_is_said_and_nothing_stays(folder: Path, capsys: pytest.Captur
     small.mkdir()
     run(["mount", "-t", "tmpfs", "-o", "size=100M", "tmpfs", small])
     try:
-        words = ["create", str(small / "stick.img"), "--size", "3GiB", "--parcel", f"work={folder / 'guest.img'}"]
+        words = ["create", str(small / "stick.img"), "--size", "4GiB", "--parcel", f"work={folder / 'guest.img'}"]
         code = main([*words, "--passphrase-file", str(folder / "passphrase"), *LEAST_ARGUMENTS])
         assert code == 40
         assert [line.split(":")[0] for line in complaint(capsys)] == ["soulpad", "hint"]
@@ -103,7 +103,7 @@ def test_full_disk_is_said_and_nothing_stays(folder: Path, capsys: pytest.Captur
 
 def test_ctrl_c_leaves_no_litter_and_the_next_run_works(folder: Path) -> None:
     before = names_in(folder)
-    words = ["create", str(folder / "stick.img"), "--size", "3GiB", "--parcel", f"work={folder / 'guest.img'}"]
+    words = ["create", str(folder / "stick.img"), "--size", "4GiB", "--parcel", f"work={folder / 'guest.img'}"]
     secret = ["--passphrase-file", str(folder / "passphrase"), *LEAST_ARGUMENTS]
     with (folder.parent / "said").open("w+b") as said:
         process = start([sys.executable, "-m", "soulpad.cli", *words, *secret], stderr=said)
@@ -121,7 +121,7 @@ def test_stick_from_qcow2_is_whole_and_says_what_it_is(folder: Path, capsys: pyt
     assert create(folder, "--key-file", str(folder), "--json", guest="guest.qcow2") == 0
     made = json.loads(capsys.readouterr().out)
     layout = read_layout(folder / "stick.img")
-    assert layout.total_bytes == 3 * GIB
+    assert layout.total_bytes == 4 * GIB
     assert layout.stick_id == made["stick_id"]
     assert made["host_bytes"] <= 320_000_000
     seen = inspect(folder / "stick.img", Secret(Path(made["key_file"]).read_bytes()))
