@@ -11,10 +11,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from benchmarks.lab.debianpackage import HINT
 from benchmarks.lab.stockinside import DEBS
-from builder.debian.mirror import this_machines_mirror
-from builder.debian.toolbox import apt_settings, sources
+from builder.debian.fetch import fetch
 from soulpad.base.run import run
 
 INSIDE = "benchmarks.lab.stockinside"
@@ -97,18 +95,10 @@ def unmask(units: Path) -> None:
 
 def fetch_packages(root: Path, work: Path) -> None:
     """Fetches PACKAGES and what they lack in ``root`` with this machine's apt, into ``root / DEBS``."""
-    for folder in ("state/lists/partial", "cache/archives/partial"):
-        (work / folder).mkdir(parents=True)
-    status = (root / "var/lib/dpkg/status").read_text()
-    (work / "status").write_text(status.replace(REMOVED_DEPENDENCY, ""))
-    (work / "sources.list").write_text(sources(this_machines_mirror()))
-    settings = work / "apt.conf"
-    settings.write_text(apt_settings(work))
-    apt = ["apt-get", "--config-file", str(settings), "--quiet", "--yes", "--no-install-recommends"]
-    run([*apt, "update"], hint=HINT)
-    run([*apt, "install", "--download-only", "--reinstall", *PACKAGES], hint=HINT)
+    status = (root / "var/lib/dpkg/status").read_text().replace(REMOVED_DEPENDENCY, "")
+    work.mkdir(parents=True, exist_ok=True)
     (root / DEBS).mkdir(parents=True)
-    for package in (work / "cache/archives").glob("*.deb"):
+    for package in fetch(PACKAGES, work, with_dependencies=True, installed=status):
         shutil.copy(package, root / DEBS)
 
 

@@ -1,9 +1,8 @@
 """Programs and boot files of Debian 13 that this machine's Debian lacks or has too old, unpacked below the cache.
 
-``xfs_*``: the store's file system is made and checked by the programs of the host's own release. GRUB and shim: the
-signed boot loaders, and the BIOS modules together with the ``grub-mkimage`` they were built with. Nothing is
-installed: packages are fetched by apt with a state of its own (signatures checked against the Debian archive
-keyring), unpacked with dpkg-deb, and run through their own dynamic loader. No root is needed.
+``BUILD``: the store's file system is made and checked by the ``xfs_*`` of the host's own release; GRUB and shim are
+the signed boot loaders, and the BIOS modules together with the ``grub-mkimage`` they were built with. ``EMULATOR``: the
+QEMU that plays the PCs. Nothing is installed (builder.debian.fetch); programs run through their own dynamic loader.
 """
 
 from __future__ import annotations
@@ -15,30 +14,52 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.debian.mirror import DebianMirror, this_machines_mirror
+from builder.debian.fetch import RELEASE, fetch, unpack
 from builder.places import CACHE
 from soulpad.base.errors import MissingProgram
 from soulpad.base.progress import Progress, Silent
-from soulpad.base.run import Argument, run
+from soulpad.base.run import Argument
 
-RELEASE = "trixie"
-KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
-PACKAGES = (
-    "xfsprogs", "libinih1", "liburcu8t64", "libuuid1", "libblkid1", "libedit2", "libbsd0", "libmd0", "libtinfo6",
-    "grub-common", "libdevmapper1.02.1", "liblzma5", "libselinux1", "libpcre2-8-0", "libudev1", "libcap2", "libc6",
-    "grub-pc-bin", "grub-efi-amd64-signed", "shim-signed", "shim-helpers-amd64-signed",
+@dataclass(frozen=True)
+class Kit:
+    """What a toolbox holds. ``programs``: where each one lies in its package. ``whole``: all that the packages
+    depend on belongs to it; otherwise the list has every library that the programs need (a component test)."""
+
+    title: str
+    packages: tuple[str, ...]
+    programs: tuple[tuple[str, str], ...]
+    whole: bool = False
+
+    @property
+    def key(self) -> str:
+        """Changes with the kit's content, save Debian's own progress."""
+        words = (RELEASE, *self.packages, *(name for name, _ in self.programs), *(["whole"] if self.whole else []))
+        return f"{RELEASE}-{hashlib.sha256(chr(10).join(words).encode()).hexdigest()[:12]}"
+
+
+BUILD = Kit(
+    "Debian 13's boot loaders and XFS programs",
+    (
+        "xfsprogs", "libinih1", "liburcu8t64", "libuuid1", "libblkid1", "libedit2", "libbsd0", "libmd0", "libtinfo6",
+        "grub-common", "libdevmapper1.02.1", "liblzma5", "libselinux1", "libpcre2-8-0", "libudev1", "libcap2", "libc6",
+        "grub-pc-bin", "grub-efi-amd64-signed", "shim-signed", "shim-helpers-amd64-signed",
+    ),
+    (
+        ("mkfs.xfs", "usr/sbin/mkfs.xfs"),
+        ("xfs_db", "usr/sbin/xfs_db"),
+        ("xfs_io", "usr/sbin/xfs_io"),
+        ("xfs_repair", "usr/sbin/xfs_repair"),
+        ("grub-mkimage", "usr/bin/grub-mkimage"),
+        ("grub-script-check", "usr/bin/grub-script-check"),
+    ),
 )  # fmt: skip
-
-# Where each program lies in its package. All need no more libraries than PACKAGES holds (a component test).
-PROGRAMS = {
-    "mkfs.xfs": "usr/sbin/mkfs.xfs",
-    "xfs_db": "usr/sbin/xfs_db",
-    "xfs_io": "usr/sbin/xfs_io",
-    "xfs_repair": "usr/sbin/xfs_repair",
-    "grub-mkimage": "usr/bin/grub-mkimage",
-    "grub-script-check": "usr/bin/grub-script-check",
-}
+EMULATOR = Kit(
+    "Debian 13's QEMU",
+    ("qemu-system-x86",),
+    (("qemu-system-x86_64", "usr/bin/qemu-system-x86_64"),),
+    whole=True,
+)
 
 _LIBRARIES = "usr/lib/x86_64-linux-gnu"
 _LOADER = f"{_LIBRARIES}/ld-linux-x86-64.so.2"
@@ -55,14 +76,16 @@ class Toolbox:
     """An unpacked toolbox below ``root``."""
 
     root: Path
+    kit: Kit = BUILD
 
     def argv(self, program: str, *arguments: Argument) -> list[str]:
-        """The command that runs one of PROGRAMS with the toolbox's own libraries. Raises MissingProgram."""
-        if program not in PROGRAMS:
-            raise MissingProgram(f"{program} is not in the toolbox", f"it has: {', '.join(PROGRAMS)}")
+        """The command that runs one of the kit's programs with its own libraries. Raises MissingProgram."""
+        programs = dict(self.kit.programs)
+        if program not in programs:
+            raise MissingProgram(f"{program} is not in the toolbox", f"it has: {', '.join(programs)}")
         # A launcher is the dynamic loader under the program's name, so that errors name the program (ld.so(8)).
         launcher = self.root / _LAUNCHERS / program
-        binary = self.path(PROGRAMS[program])
+        binary = self.path(programs[program])
         words = [launcher, "--library-path", self.path(_LIBRARIES), "--argv0", program, binary, *arguments]
         return [str(word) for word in words]
 
@@ -79,32 +102,25 @@ class Toolbox:
         return self.path(BIOS_GRUB)
 
 
-def toolbox(progress: Progress | None = None, folder: Path = CACHE / "toolbox") -> Toolbox:
-    """The toolbox, fetched (about 15 MB) when ``folder`` does not hold this very list of packages yet.
+def toolbox(progress: Progress | None = None, folder: Path = CACHE / "toolbox", kit: Kit = BUILD) -> Toolbox:
+    """The toolbox, fetched (15 MB, the emulator's 40) when ``folder`` does not hold this very kit yet.
 
     Raises BadInput without a Debian mirror and ProgramFailed when the download fails; ``folder`` is then as before.
     """
-    root = folder / _key()
+    root = folder / kit.key
     if not root.exists():
-        (progress or Silent()).step("Fetching Debian 13's boot loaders and XFS programs")
+        (progress or Silent()).step(f"Fetching {kit.title}")
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as work:
-            _make(Path(work), this_machines_mirror(), root)
-    return Toolbox(root)
+            _make(Path(work), kit, root)
+    return Toolbox(root, kit)
 
 
-def _key() -> str:
-    contents = "\n".join((RELEASE, *PACKAGES, *PROGRAMS))
-    return f"{RELEASE}-{hashlib.sha256(contents.encode()).hexdigest()[:12]}"
-
-
-def _make(work: Path, mirror: DebianMirror, root: Path) -> None:
-    packages = _download(work, mirror)
+def _make(work: Path, kit: Kit, root: Path) -> None:
+    packages = fetch(kit.packages, work, with_dependencies=kit.whole)
     unpacked = work / "root"
-    unpacked.mkdir(mode=0o755)
-    for package in packages:
-        run(["dpkg-deb", "-x", package, unpacked])
-    _make_launchers(unpacked)
+    unpack(packages, unpacked)
+    _make_launchers(unpacked, kit)
     (unpacked / "packages.txt").write_text("".join(f"{package.name}\n" for package in packages))
     with _lost_race_is_fine(root):
         unpacked.rename(root)  # commit point: before it there is no toolbox, after it a whole one
@@ -120,55 +136,8 @@ def _lost_race_is_fine(root: Path) -> Iterator[None]:
             raise
 
 
-def _make_launchers(unpacked: Path) -> None:
+def _make_launchers(unpacked: Path, kit: Kit) -> None:
     launchers = unpacked / _LAUNCHERS
     launchers.mkdir()
-    for program in PROGRAMS:
+    for program, _ in kit.programs:
         (launchers / program).symlink_to(Path("..") / _LOADER)
-
-
-def _download(work: Path, mirror: DebianMirror) -> list[Path]:
-    """Fetches the newest version of every package; returns the ``.deb`` files, sorted."""
-    debs = work / "debs"
-    for folder in (debs, work / "state/lists/partial", work / "cache/archives/partial"):
-        folder.mkdir(parents=True)
-    (work / "status").touch()
-    (work / "sources.list").write_text(sources(mirror))
-    settings = work / "apt.conf"
-    settings.write_text(apt_settings(work))
-    apt = ["apt-get", "--config-file", str(settings), "--quiet"]
-    hint = "check this machine's network and its apt settings: apt-get update"
-    run([*apt, "update"], hint=hint)
-    run([*apt, "download", *PACKAGES], cwd=debs, hint=hint)
-    return sorted(debs.glob("*.deb"))
-
-
-def sources(mirror: DebianMirror) -> str:
-    """The apt sources of the toolbox: its release from the machine's own mirrors."""
-    signed = f"[arch=amd64 signed-by={KEYRING}]"
-    return f"deb {signed} {mirror.main} {RELEASE} main\ndeb {signed} {mirror.security} {RELEASE}-security main\n"
-
-
-def apt_settings(work: Path) -> str:
-    """apt.conf(5) that keeps apt's state below ``work``. Proxies and the like stay as the machine has them.
-
-    The machine's hooks after an update are cleared: they speak of its own packages and may need root. The sandbox
-    user is root because apt's ``_apt`` may not enter private folders; without root the setting means nothing.
-    """
-    return f"""\
-#clear APT::Update::Post-Invoke;
-#clear APT::Update::Post-Invoke-Success;
-#clear DPkg::Post-Invoke;
-APT::Architecture "amd64";
-APT::Architectures {{ "amd64"; }};
-APT::Sandbox::User "root";
-Acquire::Languages "none";
-Acquire::Retries "3";
-Dir::State "{work}/state";
-Dir::State::status "{work}/status";
-Dir::Cache "{work}/cache";
-Dir::Etc::SourceList "{work}/sources.list";
-Dir::Etc::SourceParts "/dev/null";
-Dir::Etc::Preferences "/dev/null";
-Dir::Etc::PreferencesParts "/dev/null";
-"""

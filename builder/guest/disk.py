@@ -19,21 +19,22 @@ from pathlib import Path
 from uuid import UUID
 
 from builder.debian.dib import build_root, prune
+from builder.debian.initrd import make_initrd
 from builder.debian.toolbox import Toolbox, toolbox
 from builder.disk.bootsector import COMMON_MODULES, install_bios_grub
 from builder.guest.recipe import GuestRecipe, read_guest_recipe
-from builder.places import CACHE
+from builder.keys import files_below, key_of
+from builder.places import CACHE, IMAGES, ROOT
 from soulpad.base.errors import ProgramFailed
 from soulpad.base.progress import Progress
 from soulpad.base.run import run
 from soulpad.base.units import MIB, SECTOR_BYTES
 
 GUESTS = CACHE / "guests"
+INITRD = IMAGES / "guest-initrd"
 ROOT_LABEL = "demo-root"
 PARTITION_OFFSET_BYTES = MIB
 GRUB_MODULES = (*COMMON_MODULES, "part_msdos", "ext2")
-# A change of how a disk is assembled must change the keys of those in the cache.
-_ASSEMBLY = "1"
 
 # What every ext4 driver of the last ten years and GRUB know, whatever this machine's mke2fs.conf says.
 _EXT4_FEATURES = (
@@ -41,10 +42,11 @@ _EXT4_FEATURES = (
     "dir_nlink,extra_isize,metadata_csum"
 )
 
+# The last console is the program's; the serial one is silent but for a panic, which then is seen and not waited out.
 # quiet, loglevel, audit, systemd.show_status: the screen belongs to the program. The rest spares a guest that runs
 # in an emulated PC what costs it seconds; rw because remounting the root would be waited for.
 KERNEL_ARGUMENTS = (
-    *("root=/dev/vda1", "rootfstype=ext4", "rw", "fsck.mode=skip", "console=tty1", "consoleblank=0"),
+    *("root=/dev/vda1", "rootfstype=ext4", "rw", "fsck.mode=skip", "console=ttyS0", "console=tty1", "consoleblank=0"),
     *("quiet", "loglevel=3", "audit=0", "systemd.show_status=0", "mitigations=off", "nowatchdog", "selinux=0"),
     # Else every service counts as one terminal's group, and the program's priority among them as nothing.
     "noautogroup",
@@ -78,8 +80,8 @@ def build_guest(recipe_path: Path, progress: Progress) -> Path:
 
 def guest_key(recipe: GuestRecipe, root: Path, tools: Toolbox) -> str:
     """16 hex digits that change with anything that decides the disk's content; ``root``'s name holds its own key."""
-    words = (_ASSEMBLY, root.name, tools.root.name, *KERNEL_ARGUMENTS, repr(recipe))
-    return hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
+    makers = [Path(__file__), ROOT / "builder" / "debian" / "initrd.py", *files_below(INITRD)]
+    return key_of((root.name, tools.root.name, repr(recipe)), makers)
 
 
 def assemble(recipe: GuestRecipe, root: Path, tools: Toolbox, key: str, scratch: Path, progress: Progress) -> None:
@@ -90,7 +92,14 @@ def assemble(recipe: GuestRecipe, root: Path, tools: Toolbox, key: str, scratch:
     progress.step(f"unpacking the root of {recipe.name}")
     tree = Tree(scratch / "tree", scratch / "owners")
     tree.unpack(root)
-    tree.add({"etc/demo-soul.conf": settings_file(recipe).encode(), "etc/machine-id": f"{machine_id(key)}\n".encode()})
+    version = tree.kernel_version()
+    tree.add(
+        {
+            "etc/demo-soul.conf": settings_file(recipe).encode(),
+            "etc/machine-id": f"{machine_id(key)}\n".encode(),
+            f"boot/initrd.img-{version}": tree.initrd(version, scratch),
+        }
+    )
     progress.step(f"making the disk of {recipe.name}")
     tree.make_ext4(image, recipe.disk_bytes - PARTITION_OFFSET_BYTES, key)
     with image.open("r+b") as file:
@@ -99,7 +108,7 @@ def assemble(recipe: GuestRecipe, root: Path, tools: Toolbox, key: str, scratch:
     install_bios_grub(
         image,
         tools,
-        embedded_config(tree.kernel_version()),
+        embedded_config(version),
         core_offset_bytes=SECTOR_BYTES,
         core_room_bytes=PARTITION_OFFSET_BYTES - SECTOR_BYTES,
         modules=GRUB_MODULES,
@@ -144,14 +153,19 @@ class Tree:
         )
 
     def kernel_version(self) -> str:
-        """Of the one kernel in it. Raises ProgramFailed when there is none or more, or it has no initramfs."""
+        """Of the one kernel in it. Raises ProgramFailed when there is none or more."""
         versions = [path.name.removeprefix("vmlinuz-") for path in self.folder.glob("boot/vmlinuz-*")]
-        if len(versions) != 1 or not (self.folder / f"boot/initrd.img-{versions[0]}").exists():
+        if len(versions) != 1:
             raise ProgramFailed(
-                f"the root has {len(versions)} kernels, and must have one with its initramfs",
-                "see post-install.d of the recipe's element",
+                f"the root has {len(versions)} kernels, and must have one", "see post-install.d of the recipe's element"
             )
         return versions[0]
+
+    def initrd(self, kernel_version: str, scratch: Path) -> bytes:
+        """A small initramfs for the kernel, with the root's own busybox."""
+        modules, busybox = self.folder / "usr/lib/modules" / kernel_version, self.folder / "usr/bin/busybox"
+        make_initrd(INITRD, modules, busybox, scratch, scratch / "initrd.img")
+        return (scratch / "initrd.img").read_bytes()
 
     def _as_root(self, *words: str | Path) -> list[str | Path]:
         return ["fakeroot", "-i", self.owners, "-s", self.owners, "--", *words]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from builder.debian.dib import build_root
-from builder.host.initrd import make_initrd
+from builder.debian.initrd import make_initrd
 from builder.host.native import compile_libraries
 from builder.host.recipe import HostRecipe, read_host_recipe
 from builder.host.roottar import Laid, merge
@@ -79,7 +79,9 @@ def build_host(recipe_path: Path, progress: Progress) -> HostImage:
 def host_key(recipe: HostRecipe, root_tar: Path) -> str:
     """The key of everything that goes into the image."""
     words = (root_tar.name, str(recipe.compression_level), SQUASHFS_BLOCK, __version__)
-    makers = [ROOT / "builder" / "host" / name for name in ("image.py", "initrd.py", "roottar.py", "native.py")]
+    makers = [
+        ROOT / "builder" / name for name in ("debian/initrd.py", "host/image.py", "host/roottar.py", "host/native.py")
+    ]
     return key_of(words, [*makers, *host_sources()])
 
 
@@ -118,7 +120,7 @@ def make_boot_files(scratch: Path, made: Path) -> None:
     (kernel,) = (root / "boot").glob("vmlinuz-*")
     (modules,) = (root / "usr/lib/modules").iterdir()
     shutil.copyfile(kernel, made / "vmlinuz")
-    make_initrd(modules, root / "usr/bin/busybox", scratch, made / "initrd.img")
+    make_initrd(HOSTOS / "initrd", modules, root / "usr/bin/busybox", scratch, made / "initrd.img")
 
 
 def lay_overlay(stage: Path, root: Path) -> list[Laid]:

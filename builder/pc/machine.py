@@ -1,6 +1,6 @@
 """The QEMU command line of an emulated PC: decided here, from values alone.
 
-QEMU 7.2 (Debian 12) to 10 (Debian 13). Unless asked otherwise the PC is emulated throughout (TCG), with AMD's
+For QEMU 7.2 (Debian 12) to 10 (Debian 13). Unless asked otherwise the PC is emulated throughout (TCG), with AMD's
 virtualisation nested inside: the stick's host finds a working ``/dev/kvm`` and uses it as on a real PC.
 """
 
@@ -15,7 +15,6 @@ from pathlib import Path
 from builder.pc.profile import DiskBus, Display, Firmware, Nic, PcProfile, Usb
 from soulpad.base.units import SECTOR_BYTES
 
-QEMU = "qemu-system-x86_64"
 OVMF = Path("/usr/share/OVMF")
 STICK = "stick"
 INTERNAL = "internal"
@@ -85,11 +84,10 @@ class MachineOptions:
     isolated: bool = False
 
 
-def qemu_argv(profile: PcProfile, files: MachineFiles, options: MachineOptions) -> list[str]:
-    """The whole command line of one PC. The PC stays, paused, when it has switched itself off: so its last
+def qemu_arguments(profile: PcProfile, files: MachineFiles, options: MachineOptions) -> list[str]:
+    """All that QEMU is told of one PC. The PC stays, paused, when it has switched itself off: so its last
     screen and its disks' statistics can still be asked for."""
     return [
-        QEMU,
         *("-name", profile.name, "-nodefaults", "-no-user-config"),
         *("-action", "shutdown=pause", "-boot", "menu=off,strict=on"),
         *("-smp", str(profile.cpus), "-m", f"{profile.memory_mib}M"),

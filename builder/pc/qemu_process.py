@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-from builder.pc.machine import QEMU
+from builder.pc.emulator import QEMU, Emulator
 from soulpad.base.errors import EmulatedPcFailed
-from soulpad.base.run import Process, missing_program, start
+from soulpad.base.run import Process, start
 
 _HINTS = {
     '"write" lock': "another emulated PC or program has it open: close that, or try a copy",
@@ -16,12 +15,11 @@ _HINTS = {
 }
 
 
-def start_qemu(argv: list[str], log: Path) -> Process:
+def start_qemu(emulator: Emulator, arguments: list[str], log: Path) -> Process:
     """Starts QEMU so that it ends with this program, even when this program is killed. Raises MissingProgram."""
-    if not shutil.which(QEMU):
-        raise missing_program(QEMU)
     with log.open("wb") as complaints:
-        return start(["setpriv", "--pdeathsig", "KILL", *argv], stderr=complaints)
+        argv = ["setpriv", "--pdeathsig", "KILL", *emulator.argv, *arguments]
+        return start(argv, stderr=complaints, env=emulator.env)
 
 
 def end_process(process: Process) -> None:

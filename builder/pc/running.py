@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from builder.pc import keyboard, screen
+from builder.pc.emulator import emulator_for
 from builder.pc.machine import (
     STICK,
     MachineFiles,
     MachineOptions,
     UsbDisk,
     hot_plug_device,
-    qemu_argv,
+    qemu_arguments,
     usb_disk_id,
 )
 from builder.pc.monitor import Monitor, QemuGone
@@ -56,8 +57,8 @@ class WaitedInVain(EmulatedPcFailed):
 
 
 class GuestPanicked(WaitedInVain):
-    """The PC's kernel panicked. QEMU's multi-threaded emulation makes Linux panic once in a long while: a
-    caller may start again, but must say that it did."""
+    """The PC's kernel panicked, or the kernel of the guest in it. QEMU's multi-threaded emulation makes Linux
+    panic once in a long while: a caller may start again, but must say that it did."""
 
 
 class RunningPc:
@@ -177,7 +178,7 @@ class RunningPc:
             found = condition()
             if found:
                 return found
-            panic = PANIC.search(self.serial())
+            panic = next(filter(None, (PANIC.search(log.text()) for log in self._logs)), None)
             if panic:
                 raise self._in_vain(GuestPanicked, f"panicked: {panic[0]}")
             if not on:
@@ -221,7 +222,7 @@ def power_on(
         # not where TMPDIR says: a socket's path has at most 107 bytes
         sockets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soulpad-pc-", dir="/tmp")))
         files = furnish(room, profile, stick, more_usb_disks, sockets)
-        process = start_qemu(qemu_argv(profile, files, options), room.qemu_log)
+        process = start_qemu(emulator_for(options.window), qemu_arguments(profile, files, options), room.qemu_log)
         stack.callback(end_process, process)
         monitor = Monitor()
         stack.callback(monitor.close)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from builder.debian import toolbox as tools
-from builder.debian.toolbox import PROGRAMS, Toolbox, toolbox
+from builder.debian.toolbox import BUILD, Toolbox, toolbox
 from builder.disk.bootsector import COMMON_MODULES, core_image, install_bios_grub
 from builder.disk.esp import put_esp_files, read_esp_file, write_esp
 from builder.disk.grubconfig import bios_embedded_config, esp_files, grub_config, marker_name
@@ -107,7 +107,7 @@ def as_planned(layout: Layout) -> list[tuple[str, str, str, int, int]]:
 
 
 def test_every_program_of_the_toolbox_runs_here(box: Toolbox) -> None:
-    versions = {program: run(box.argv(program, "-V")) for program in PROGRAMS}
+    versions = {program: run(box.argv(program, "-V")) for program in dict(BUILD.programs)}
     assert all("6.13" in said.stdout + said.stderr for name, said in versions.items() if "xfs" in name)
     assert all("2.12" in said.stdout + said.stderr for name, said in versions.items() if "grub" in name)
 

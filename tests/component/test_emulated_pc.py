@@ -78,7 +78,7 @@ def qemus_using(folder: Path) -> Iterator[int]:
             words = (process / "cmdline").read_bytes()
         except OSError:  # it ended meanwhile
             continue
-        if words.startswith(b"qemu-system") and os.fsencode(folder) in words:
+        if words.split(b"\0")[0].endswith(b"qemu-system-x86_64") and os.fsencode(folder) in words:
             yield int(process.name)
 
 

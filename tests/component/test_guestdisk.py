@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import lzma
 import os
 import shutil
 import socket
@@ -29,6 +30,11 @@ pytestmark = pytest.mark.component
 
 RECIPE = (IMAGES / "guest-demo.toml").read_text().replace('"1GiB"', '"512MiB"')
 KERNEL = b"MZ" + os.urandom(100_000)
+MODULES = {
+    "modules.dep": b"kernel/virtio_blk.ko.xz:\n",
+    "modules.builtin": b"",
+    "kernel/virtio_blk.ko.xz": lzma.compress(b"module"),
+}
 FIRST_REPORT_SECONDS = 500.0  # 13 on a quiet machine; a failure's length, never waited for otherwise
 
 
@@ -48,7 +54,9 @@ def root(tmp_path: Path) -> Path:
         for folder in ("boot", "etc", "usr/bin", "home/soul", "dev"):
             add(archive, folder, type=tarfile.DIRTYPE, mode=0o755)
         add(archive, "boot/vmlinuz-6.12.1", KERNEL)
-        add(archive, "boot/initrd.img-6.12.1", b"initramfs")
+        add(archive, "usr/bin/busybox", b"busybox", mode=0o755)
+        for name, text in MODULES.items():
+            add(archive, f"usr/lib/modules/6.12.1/{name}", text)
         add(archive, "usr/bin/su", b"#!", mode=0o4755)
         add(archive, "home/soul/file", b"mine", uid=1234, gid=4321, mode=0o600)
         add(archive, "etc/machine-id", b"uninitialized\n")

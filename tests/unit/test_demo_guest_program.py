@@ -228,7 +228,7 @@ def test_a_second_later_only_what_changed_is_drawn() -> None:
     painter = screen.Painter()
     first = painter.paint(screen.draw(view_of(counter=10, message="m")), 100, 30)
     second = painter.paint(screen.draw(view_of(counter=11, message="m")), 100, 30)
-    assert len(second) < len(first) / 3
+    assert len(second) < len(first) / 6
     both = seen(first, second)
     assert both == seen(screen.Painter().paint(screen.draw(view_of(counter=11, message="m")), 100, 30))
     assert painter.paint(screen.draw(view_of(counter=11, message="m")), 100, 30) == b""
@@ -239,7 +239,7 @@ def test_a_terminal_of_another_size_is_drawn_anew() -> None:
     painter = screen.Painter()
     lines = screen.draw(view_of())
     painter.paint(lines, 80, 25)
-    assert painter.paint(lines, 160, 50).startswith(b"\x1b[2J")
+    assert b"\x1b[2J" in painter.paint(lines, 160, 50)
 
 
 def test_the_screen_fits_the_oldest_console() -> None:

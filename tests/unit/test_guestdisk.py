@@ -125,8 +125,10 @@ def test_the_boot_loader_starts_the_kernel_without_a_menu() -> None:
     assert {"part_msdos", "ext2", "search", "linux"} <= set(GRUB_MODULES)
 
 
-def test_nothing_but_the_program_uses_the_serial_port() -> None:
-    assert "ttyS" not in embedded_config("6.12.1-amd64")
+def test_the_last_console_is_the_screen_and_the_serial_port_hears_of_a_panic() -> None:
+    words = embedded_config("6.12.1-amd64").split()
+    assert [word for word in words if word.startswith("console=")] == ["console=ttyS0", "console=tty1"]
+    assert {"quiet", "loglevel=3"} <= set(words)
 
 
 def test_every_disk_has_a_machine_id_of_its_own() -> None:

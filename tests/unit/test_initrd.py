@@ -1,4 +1,4 @@
-"""The host's initramfs: which modules, in which order, and the same bytes each time."""
+"""Our small initramfs images: which modules, in which order, and the same bytes each time."""
 
 from __future__ import annotations
 
@@ -10,8 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.host import initrd
-from builder.host.initrd import load_order, make_initrd, module_name, pack, parse_dependencies, uncompressed
+from builder.debian.initrd import (
+    load_order,
+    make_initrd,
+    module_name,
+    pack,
+    parse_dependencies,
+    uncompressed,
+    wanted_modules,
+)
+from builder.places import HOSTOS, IMAGES
 from soulpad.base.errors import BadInput
 from soulpad.base.run import run
 
@@ -72,9 +80,13 @@ def test_any_text_is_read_as_dependencies(text: str) -> None:
     assert all(":" not in name for name in parse_dependencies(text))
 
 
-def test_our_own_list_names_modules_only() -> None:
-    names = initrd.wanted_modules()
-    assert {"usb_storage", "squashfs", "overlay"} <= set(names)
+@pytest.mark.parametrize(
+    ("source", "needed"),
+    [(HOSTOS / "initrd", {"usb_storage", "squashfs", "overlay"}), (IMAGES / "guest-initrd", {"virtio_blk"})],
+)
+def test_our_own_lists_name_modules_only(source: Path, needed: set[str]) -> None:
+    names = wanted_modules(source)
+    assert needed <= set(names)
     assert all(re.fullmatch(r"[a-z0-9_]+", name) for name in names)
     assert len(names) == len(set(names))
 
@@ -95,7 +107,7 @@ def unpacked_names(archive: Path) -> list[str]:
         return run(["cpio", "-t", "--quiet"], stdin=file).stdout.split()
 
 
-def test_the_archive_has_all_that_the_init_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_archive_has_all_that_the_init_needs(tmp_path: Path) -> None:
     modules = tmp_path / "modules"
     for name in parse_dependencies(DEP):
         (modules / name).parent.mkdir(parents=True, exist_ok=True)
@@ -103,8 +115,10 @@ def test_the_archive_has_all_that_the_init_needs(tmp_path: Path, monkeypatch: py
     (modules / "modules.dep").write_text(DEP)
     (modules / "modules.builtin").write_text("kernel/fs/overlay.ko\n")
     (tmp_path / "busybox").write_bytes(b"busybox")
-    monkeypatch.setattr(initrd, "wanted_modules", lambda: ["xhci_pci", "overlay"])
-    make_initrd(modules, tmp_path / "busybox", tmp_path / "scratch", tmp_path / "initrd.img")
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "init").write_text("#!/bin/busybox sh")
+    (tmp_path / "source" / "modules").write_text("# what finds a stick\nxhci_pci\n\noverlay\n")
+    make_initrd(tmp_path / "source", modules, tmp_path / "busybox", tmp_path / "scratch", tmp_path / "initrd.img")
     tree = tmp_path / "scratch" / "initrd"
     assert (tree / "modules" / "order").read_text().split() == ["usb_common", "usbcore", "xhci_hcd", "xhci_pci"]
     assert (tree / "modules" / "xhci_pci.ko").read_bytes() == b"kernel/usb/xhci-pci.ko.xz"

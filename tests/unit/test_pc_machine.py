@@ -18,7 +18,7 @@ from builder.pc.machine import (
     escaped,
     firmware_variables_template,
     hot_plug_device,
-    qemu_argv,
+    qemu_arguments,
 )
 from builder.pc.profile import Display, Firmware, PcProfile, find_profile, known_profiles
 
@@ -46,7 +46,7 @@ def value(argv: list[str], option: str, start: str) -> str:
 
 
 def argv_of(profile: PcProfile, files: MachineFiles = FILES, **options: object) -> list[str]:
-    return qemu_argv(profile, files, MachineOptions(**options))  # type: ignore[arg-type]
+    return qemu_arguments(profile, files, MachineOptions(**options))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("profile", known_profiles(), ids=lambda profile: profile.name)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from builder.debian.fetch import KEYRING, apt_settings, sources
 from builder.debian.mirror import DebianMirror
-from builder.debian.toolbox import KEYRING, Toolbox, apt_settings, sources
+from builder.debian.toolbox import EMULATOR, Toolbox
 from soulpad.base.errors import MissingProgram
 
 MIRROR = DebianMirror(main="http://mirror.example/debian", security="http://mirror.example/security")
@@ -52,3 +53,9 @@ def test_a_damaged_toolbox_says_what_to_remove(unpacked: Toolbox) -> None:
     with pytest.raises(MissingProgram) as missing:
         unpacked.path("usr/lib/shim/shimx64.efi.signed")
     assert str(unpacked.root) in missing.value.hint
+
+
+def test_the_emulators_kit_is_another_one(unpacked: Toolbox) -> None:
+    assert EMULATOR.key != unpacked.kit.key
+    with pytest.raises(MissingProgram, match=r"mkfs\.xfs"):
+        Toolbox(unpacked.root, EMULATOR).argv("mkfs.xfs")

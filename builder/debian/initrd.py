@@ -1,6 +1,8 @@
-"""The host's initramfs: busybox, the few kernel modules that find a stick, and hostos/initrd/init.
+"""Small initramfs images: busybox, a few kernel modules, and an init of our own.
 
-About 2 MB instead of the 40 MB of a general one: less to load by the firmware's slow USB reads, less to unpack.
+The host's finds a stick, the demo guest's its one disk. About 2 MB instead of the 40 MB of a general one: less to load
+by the firmware's slow reads, less to unpack. A source folder (hostos/initrd, images/guest-initrd) holds ``init`` and
+``modules``, a list of names.
 Modules are stored uncompressed and in the order of their dependencies, so that ``insmod`` is all it takes; the
 archive as a whole is compressed with zstd, which the kernel unpacks itself (Documentation/filesystems/initramfs).
 """
@@ -11,7 +13,6 @@ import lzma
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from builder.places import HOSTOS
 from soulpad.base.errors import BadInput
 from soulpad.base.run import Argument, run
 
@@ -36,7 +37,7 @@ def load_order(wanted: Iterable[str], dependencies: Mapping[str, list[str]], bui
         if name in held:
             continue
         if name not in files:
-            raise BadInput(f"the kernel has no module {name!r}", "correct hostos/initrd/modules")
+            raise BadInput(f"the kernel has no module {name!r}", "correct the list of modules of the initramfs")
         for path in [*reversed(dependencies[files[name]]), files[name]]:
             if path not in order:
                 order.append(path)
@@ -49,25 +50,25 @@ def parse_dependencies(text: str) -> dict[str, list[str]]:
     return {name.strip(): needed.split() for name, needed in pairs}
 
 
-def wanted_modules() -> list[str]:
-    """The names in hostos/initrd/modules."""
-    lines = (HOSTOS / "initrd" / "modules").read_text().splitlines()
+def wanted_modules(source: Path) -> list[str]:
+    """The names in the source folder's ``modules``."""
+    lines = (source / "modules").read_text().splitlines()
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
-def make_initrd(modules_folder: Path, busybox: Path, scratch: Path, target: Path) -> None:
-    """Writes the initramfs. ``modules_folder``: /usr/lib/modules/VERSION of the host root."""
+def make_initrd(source: Path, modules_folder: Path, busybox: Path, scratch: Path, target: Path) -> None:
+    """Writes the initramfs. ``modules_folder``: /usr/lib/modules/VERSION of the root that it will start."""
     tree = scratch / "initrd"
     for folder in FOLDERS:
         (tree / folder).mkdir(parents=True)
     dependencies = parse_dependencies((modules_folder / "modules.dep").read_text())
     builtin = map(module_name, (modules_folder / "modules.builtin").read_text().split())
-    order = load_order(wanted_modules(), dependencies, builtin)
+    order = load_order(wanted_modules(source), dependencies, builtin)
     for path in order:
         (tree / "modules" / f"{module_name(path)}.ko").write_bytes(uncompressed(modules_folder / path))
     (tree / "modules" / "order").write_text("".join(f"{module_name(path)}\n" for path in order))
     (tree / "bin" / "busybox").write_bytes(busybox.read_bytes())
-    (tree / "init").write_bytes((HOSTOS / "initrd" / "init").read_bytes())
+    (tree / "init").write_bytes((source / "init").read_bytes())
     for program in ("bin/busybox", "init"):
         (tree / program).chmod(0o755)
     (tree / "bin" / "sh").symlink_to("busybox")
