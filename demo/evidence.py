@@ -27,7 +27,7 @@ def report_of(image: Path, stays: Sequence[Stay], pattern_mib: int, markers: Seq
             "counter": [first.last_soul["counter"], second.first_soul["counter"]],
             "memory_pattern_mib": pattern_mib,
             "memory_pattern_verified": second.last_soul["pattern_ok"]
-            and second.last_soul["pattern_verified"] >= second.first_soul["pattern_verified"] + 2,
+            and second.answers["verify"] == f"{pattern_mib} MiB are as they were",
             "file_found": bool(second.first_soul["file_found"]),
         },
         "stages_seconds": {"resume": second.running["stages"], "suspend": first.suspended["stages"]},
@@ -37,6 +37,7 @@ def report_of(image: Path, stays: Sequence[Stay], pattern_mib: int, markers: Seq
         },
         "markers": list(markers),
         "key": "",
+        "begun_anew_because": "",
         "markers_found": [],
     }
 
@@ -53,6 +54,7 @@ def pc_report(stay: Stay) -> dict[str, Any]:
         "display": profile.display.value,
         "nic": profile.nic.value if profile.nic else None,
         "internal_disk_sha256": stay.internal_disk_sha256,
+        "answers": stay.answers,
         "screenshots": [str(path) for path in stay.screenshots],
         "seconds": {name: round(seconds, 1) for name, seconds in stay.seconds.items()},
         "bytes": stay.bytes,

@@ -4,6 +4,8 @@ button; and what was seen meanwhile."""
 from __future__ import annotations
 
 import json
+import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from builder.pc.internal_disk import make_internal_disk, sha256_sparse
 from builder.pc.machine import UsbDisk
 from builder.pc.profile import PcProfile
 from builder.pc.room import Room
-from builder.pc.running import RunningPc, power_on
+from builder.pc.running import RunningPc, WaitedInVain, power_on
 from soulpad.base.progress import Progress
 from soulpad.base.secrets import Secret
 
@@ -20,22 +22,28 @@ from soulpad.base.secrets import Secret
 PROMPT_TIMEOUT_SECONDS = 400
 SESSION_TIMEOUT_SECONDS = 700
 GUEST_TIMEOUT_SECONDS = 900
+ECHO_TIMEOUT_SECONDS = 30
+TYPING_ATTEMPTS = 6
 POWER_OFF_TIMEOUT_SECONDS = 400
 
 GUEST_PORT = 1
 EVENT = r'^SOULPAD (\{"event": "%s".*\})\s*$'
 GUEST_REPORT = r'^(\{"soul": .*"pattern_mib": %d,.*"pattern_ok": true.*"file_found": true.*\})\s*$'
+GUEST_ECHO = r'^\{"soul": .*"typed": "%s"\}\}\s*$'
+GUEST_ANSWER = r'^\{"done": (\{"command": "%s".*\})\}\s*$'
 
 
 @dataclass
 class Stay:
-    """What was seen at one PC. ``soul``: the guest program's reports, first and last."""
+    """What was seen at one PC. ``soul``: the guest program's reports, first and last. ``answers``: what it said to
+    the commands that were typed."""
 
     profile: PcProfile
     screenshots: list[Path] = field(default_factory=list)
     internal_disk_sha256: dict[str, str] = field(default_factory=dict)
     first_soul: dict[str, Any] = field(default_factory=dict)
     last_soul: dict[str, Any] = field(default_factory=dict)
+    answers: dict[str, str] = field(default_factory=dict)
     running: dict[str, Any] = field(default_factory=dict)
     suspended: dict[str, Any] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -48,7 +56,6 @@ def stay(
     folder: Path,
     passphrase: Secret,
     pattern_mib: int,
-    passes: int,
     progress: Progress,
 ) -> Stay:
     """Switches the PC on with the stick, lives through one session, and leaves it switched off."""
@@ -65,7 +72,7 @@ def stay(
         unlock(pc, passphrase, seen, folder)
         wait_for_session(pc, seen)
         progress.step(f"{profile.name}: the session runs")
-        work(pc, seen, folder, pattern_mib, passes)
+        work(pc, seen, folder, pattern_mib)
         progress.step(f"{profile.name}: pressing the power button")
         suspend(pc, seen, folder)
     seen.internal_disk_sha256["after"] = sha256_sparse(room.internal_disk)
@@ -94,20 +101,35 @@ def wait_for_session(pc: RunningPc, seen: Stay) -> None:
     seen.bytes["read at guest's first word"] = pc.block_statistics().read_bytes
 
 
-def work(pc: RunningPc, seen: Stay, folder: Path, pattern_mib: int, passes: int) -> None:
-    """Lets the guest's memory pattern stand, and be checked wholly ``passes`` times here."""
+def work(pc: RunningPc, seen: Stay, folder: Path, pattern_mib: int) -> None:
+    """Waits for the guest's memory pattern, then has a line written to its disk and all of the memory checked."""
     match = pc.wait_for_serial(GUEST_REPORT % pattern_mib, GUEST_TIMEOUT_SECONDS, GUEST_PORT)
     seen.first_soul = json.loads(match[1])["soul"]
     seen.screenshots.append(pc.screenshot(folder / "2-session.png"))
-    # a pass that goes on may have begun at another PC: it does not count
-    goal = seen.first_soul["pattern_verified"] + passes + 1 if passes else 0
-    while True:
-        since = len(pc.serial(GUEST_PORT))
-        match = pc.wait_for_serial(GUEST_REPORT % pattern_mib, GUEST_TIMEOUT_SECONDS, GUEST_PORT, since)
-        seen.last_soul = json.loads(match[1])["soul"]
-        if seen.last_soul["pattern_verified"] >= goal:
-            break
+    for command in (f"write greetings from {pc.profile.name}", "verify"):
+        seen.answers[command] = command_guest(pc, command)
+    since = len(pc.serial(GUEST_PORT))
+    match = pc.wait_for_serial(GUEST_REPORT % pattern_mib, GUEST_TIMEOUT_SECONDS, GUEST_PORT, since)
+    seen.last_soul = json.loads(match[1])["soul"]
     seen.screenshots.append(pc.screenshot(folder / "3-work.png"))
+
+
+def command_guest(pc: RunningPc, command: str) -> str:
+    """Types a command at the PC's keyboard for the guest's program; returns what it answered.
+
+    As a person does, it looks whether the line appeared before it presses Enter, and types it again when it did not:
+    the viewer may have taken the screen only while it was typed.
+    """
+    for _ in range(TYPING_ATTEMPTS):
+        since = len(pc.serial(GUEST_PORT))
+        pc.press("ctrl", "u")  # whatever of the line is there already
+        pc.type_text(command)
+        with suppress(WaitedInVain):
+            pc.wait_for_serial(GUEST_ECHO % re.escape(command), ECHO_TIMEOUT_SECONDS, GUEST_PORT, since)
+            break
+    pc.press("ret")
+    answer = pc.wait_for_serial(GUEST_ANSWER % re.escape(command), GUEST_TIMEOUT_SECONDS, GUEST_PORT, since)
+    return str(json.loads(answer[1])["result"])
 
 
 def suspend(pc: RunningPc, seen: Stay, folder: Path) -> None:

@@ -137,6 +137,7 @@ def a_report() -> dict[str, Any]:
             internal_disk_sha256={"before": "", "after": ""},
             first_soul=soul,
             last_soul=soul,
+            answers={"verify": ""},
             running={"stages": {}},
             suspended={"stages": {}},
             bytes={},
@@ -148,7 +149,7 @@ def a_report() -> dict[str, Any]:
         stay.bytes.update(counted)
     report = report_of(Path("stick.img"), stays, 1, [])
     for pc in report["pcs"]:
-        pc["bytes"] = {}
+        pc["bytes"] = pc["answers"] = {}
     return report
 
 
