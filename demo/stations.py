@@ -105,9 +105,10 @@ def work(pc: RunningPc, seen: Stay, folder: Path, pattern_mib: int) -> None:
     """Waits for the guest's memory pattern, then has a line written to its disk and all of the memory checked."""
     match = pc.wait_for_serial(GUEST_REPORT % pattern_mib, GUEST_TIMEOUT_SECONDS, GUEST_PORT)
     seen.first_soul = json.loads(match[1])["soul"]
+    greeting = f"write greetings from {pc.profile.name}"
+    seen.answers[greeting] = command_guest(pc, greeting)
     seen.screenshots.append(pc.screenshot(folder / "2-session.png"))
-    for command in (f"write greetings from {pc.profile.name}", "verify"):
-        seen.answers[command] = command_guest(pc, command)
+    seen.answers["verify"] = command_guest(pc, "verify")
     since = len(pc.serial(GUEST_PORT))
     match = pc.wait_for_serial(GUEST_REPORT % pattern_mib, GUEST_TIMEOUT_SECONDS, GUEST_PORT, since)
     seen.last_soul = json.loads(match[1])["soul"]

@@ -48,7 +48,9 @@ DOMAIN = """\
 PROFILE = """\
 awk '/^Mem(Total|Available)/ {print "STOCK", $1, $2}' /proc/meminfo > /dev/ttyS0
 virsh --quiet create --paused /etc/session.xml > /dev/ttyS0 2>&1
-echo "STOCK session $?" > /dev/ttyS0
+result=$?
+[ $result = 0 ] || systemctl --no-pager --lines=4 status 'libvirtd*' 'virtlogd*' > /dev/ttyS0
+echo "STOCK session $result" > /dev/ttyS0
 """
 
 FILES = {
