@@ -18,11 +18,7 @@ demo: setup ## build a stick and let one session wander from PC A to PC B (emula
 
 .PHONY: test
 test: setup check ## set up everything and pass all tests, the cheap ones first
-	$(SUDO) $(PYTHON) -m pytest tests/unit tests/formats tests/component tests/boot -m "not walk"
-
-.PHONY: test-walk
-test-walk: setup ## the tests that live through whole sessions in emulated PCs (a quarter of an hour)
-	$(SUDO) $(PYTHON) -m pytest tests/boot -m walk
+	$(SUDO) $(PYTHON) -m pytest tests/unit tests/formats tests/component tests/boot
 
 .PHONY: check
 check: setup ## lint, formatting, strict types, and who imports whom

@@ -53,7 +53,12 @@ result=$?
 echo "STOCK session $result" > /dev/ttyS0
 """
 
+# A first boot enables what is not ruled out; with these libvirt's daemon ends for want of certificates. Debian's package
+# leaves them off.
+PRESET = "disable libvirtd-tcp.socket\ndisable libvirtd-tls.socket\n"
+
 FILES = {
+    "etc/systemd/system-preset/10-stock.preset": PRESET,
     "etc/hostname": "stock\n",
     "etc/initramfs-tools/modules": "squashfs\noverlay\n",
     "etc/initramfs-tools/conf.d/resume": "RESUME=none\n",

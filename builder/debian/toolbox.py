@@ -56,7 +56,7 @@ BUILD = Kit(
 )  # fmt: skip
 EMULATOR = Kit(
     "Debian 13's QEMU",
-    ("qemu-system-x86",),
+    ("qemu-system-x86", "qemu-system-modules-spice"),  # the second: the card qxl-vga
     (("qemu-system-x86_64", "usr/bin/qemu-system-x86_64"),),
     whole=True,
 )

@@ -18,7 +18,7 @@ from demo.walk import PASSPHRASE
 from soulpad.base.run import run
 from soulpad.base.secrets import Secret
 
-pytestmark = pytest.mark.walk
+pytestmark = pytest.mark.boot
 
 TIMEOUT_SECONDS = 600
 SECRET = Secret(PASSPHRASE.encode())

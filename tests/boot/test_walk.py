@@ -20,7 +20,7 @@ from soulpad.base.run import run
 from soulpad.base.secrets import Secret
 from soulpad.store.layout import STAGE_LOG
 
-pytestmark = pytest.mark.walk
+pytestmark = pytest.mark.boot
 
 SECRET = Secret(PASSPHRASE.encode())
 
