@@ -53,8 +53,8 @@ result=$?
 echo "STOCK session $result" > /dev/ttyS0
 """
 
-# A first boot enables what is not ruled out; with these libvirt's daemon ends for want of certificates. Debian's package
-# leaves them off.
+# A first boot enables what is not ruled out; with these two libvirt's daemon ends for want of certificates. Debian's
+# package leaves them off.
 PRESET = "disable libvirtd-tcp.socket\ndisable libvirtd-tls.socket\n"
 
 FILES = {
