@@ -28,7 +28,6 @@ STICK_MODULES = (
     *COMMON_MODULES,
     "part_gpt", "fat", "search_fs_file",  # the ESP, found by the stick's marker file
     "keystatus", "all_video",             # the menu for those who hold Shift; a frame buffer for nomodeset
-    "datehook",                           # the time at which the kernel is started
     "serial", "terminal",                 # for consoles on a serial line
 )  # fmt: skip
 

@@ -27,19 +27,6 @@ BASE_KERNEL_ARGUMENTS = ("quiet", "loglevel=3", "audit=0", "systemd.show_status=
 # Words that GRUB's shell takes as they are (GRUB manual, "Quoting"): no quotes, variables, braces or separators.
 _PLAIN_ARGUMENTS = re.compile(r"[A-Za-z0-9_.,:/=@%+ -]*")
 
-# datehook (BIOS only, the signed GRUB has none) gives the PC's clock in $HOUR, $MINUTE, $SECOND without leading zeros.
-_LOADER_TIME = """\
-function two_digits {
-  if [ "$1" -lt 10 ]; then set padded="0$1"; else set padded="$1"; fi
-}
-set loader_at=""
-if [ -n "$HOUR" ]; then
-  two_digits "$HOUR"; set loader_at="soulpad.loader_at=$padded"
-  two_digits "$MINUTE"; set loader_at="$loader_at:$padded"
-  two_digits "$SECOND"; set loader_at="$loader_at:$padded"
-fi
-"""
-
 
 def marker_name(stick_id: str) -> str:
     """The empty file at the ESP's root by which GRUB tells this stick from another in the same PC."""
@@ -73,16 +60,15 @@ if keystatus --shift; then
   set timeout=-1
   set timeout_style=menu
 fi
-{_LOADER_TIME}
 menuentry "Start" --id start {{
   echo "SoulPad is starting"
-  linux /{KERNEL} {arguments} $loader_at
+  linux /{KERNEL} {arguments}
   initrd /{INITRD}
 }}
 menuentry "Start with basic graphics" --id basic {{
   echo "SoulPad is starting with basic graphics"
   set gfxpayload=1024x768x32,1024x768,auto
-  linux /{KERNEL} {arguments} nomodeset $loader_at
+  linux /{KERNEL} {arguments} nomodeset
   initrd /{INITRD}
 }}
 menuentry "Power off" --id off {{

@@ -33,18 +33,15 @@ def parse_bytes(text: str) -> int:
 
 def format_bytes(count: int) -> str:
     """``count`` bytes with a binary unit and three significant digits."""
+    if count < KIB:
+        return f"{count} bytes"
     value = float(count)
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return (
-                f"{count} bytes"
-                if unit == "bytes"
-                else f"{value:.3g} {unit}"
-                if value < 1000
-                else f"{value:.0f} {unit}"
-            )
+    for unit in ("KiB", "MiB", "GiB"):
         value /= 1024
-    return f"{value:.3g} TiB"
+        if round(value) < 1024:
+            # "g" would write a rounded 1000 as 1e+03
+            return f"{value:.3g} {unit}" if value < 999.5 else f"{value:.0f} {unit}"
+    return f"{value / 1024:.3g} TiB"
 
 
 def round_up(count: int, multiple: int) -> int:
