@@ -120,7 +120,7 @@ def closing_lines(report: dict[str, Any]) -> list[str]:
         f"{second['profile']} ({second['firmware']}, {second['usb']})",
         f"Same boot id {continuity['boot_id'][0][:8]}, counter {' -> '.join(map(str, continuity['counter']))}, "
         f"{continuity['memory_pattern_mib']} MiB of memory verified, file found",
-        f"Resume: prompt after {second['seconds']['power-on to prompt']} s, unlock {stages['resume']['unlock']} s, "
+        f"Resume: prompt after {second['seconds']['power-on to prompt']} s, unlock {stages['resume']['unlock']:.1f} s, "
         f"session {vm_seconds:.1f} s, {format_bytes(report['bytes']['read_before_first_output'])} read for it",
         f"Suspend: saved {first['seconds']['button to suspended']} s after the button, off after "
         f"{first['seconds']['button to power-off']} s, {format_bytes(report['bytes']['written_at_suspend'])} written",

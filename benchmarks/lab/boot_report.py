@@ -34,7 +34,7 @@ MEANING = {
     "(unlocking included); stock: from Enter after the user's name to a paused virtual machine of 512 MiB that "
     "libvirt's daemon started (no encryption, no disk)",
     "power_off_seconds": "ours: the virtual machine is suspended to the stick first; stock: nothing is saved",
-    "memory": "stock: at the first login; ours: not measured, the host reports none",
+    "memory": "stock: at the first login; ours: when the session's program has started, behind the prompt",
 }
 
 
@@ -101,8 +101,8 @@ def facts(report: Figures) -> list[str]:
     return [
         *(f"goal, a third of {TITLES[name]}: {'met' if met else 'NOT met'}" for name, met in report["goals"].items()),
         f"host: {verdict} its limit of {HOST_LIMIT_BYTES // MIB} MiB",
-        f"stock host's memory at the prompt: {report['stock']['prompt_used_mib']} MiB used, "
-        f"{report['stock']['prompt_available_mib']} MiB available (ours reports none)",
+        *(f"{side}: memory at the prompt: {report[side]['prompt_used_mib']} MiB used, "
+          f"{report[side]['prompt_available_mib']} MiB available" for side in ("ours", "stock")),
         *(f"{side}: " + ", ".join(f"{name} {seconds:g} s" for name, seconds in steps.items())
           for side, steps in build.items() if isinstance(steps, dict)),
         *(f"{name}: {words}" for name, words in report["meaning"].items()),

@@ -55,7 +55,7 @@ def our_way(passphrase: Secret) -> Way:
         pc.press("ret")
         return entered
 
-    return Way("ours", r"^SOULPAD prompt-drawn", r'^SOULPAD \{"event": "running"', answer)
+    return Way("ours", r"^SOULPAD prompt-drawn", r'^SOULPAD \{"event": "running"', answer, our_memory)
 
 
 def stock_way() -> Way:
@@ -79,9 +79,16 @@ def log_in(pc: RunningPc) -> float:
     return entered
 
 
+def our_memory(log: str) -> Figures:
+    """From what the session's program reports when it starts, behind the drawn prompt."""
+    found = re.search(r'"session-service".*"memory_mib": (\d+), "available_mib": (\d+)', log)
+    total, available = map(int, found.groups()) if found else (0, 0)
+    return {"prompt_available_mib": available, "prompt_used_mib": total - available}
+
+
 def stock_memory(log: str) -> Figures:
     """From the two lines that the laboratory's login reports, in KiB."""
-    found = {name: int(kib) for name, kib in re.findall(r"^STOCK Mem(Total|Available): (\d+)$", log, re.MULTILINE)}
+    found = {name: int(kib) for name, kib in re.findall(r"\bSTOCK Mem(Total|Available): (\d+)", log)}
     return {
         "prompt_available_mib": found["Available"] // 1024,
         "prompt_used_mib": (found["Total"] - found["Available"]) // 1024,

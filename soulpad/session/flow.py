@@ -23,7 +23,7 @@ from soulpad.session.parcels import Parcel
 from soulpad.session.report import report
 from soulpad.session.stages import StageClock
 from soulpad.session.stopping import EndReason, Stopping, StopRequested, watch_keys
-from soulpad.session.thispc import Stick, ThisPc, require_memory, this_pc, this_stick
+from soulpad.session.thispc import Stick, ThisPc, memory_facts, require_memory, this_pc, this_stick
 from soulpad.store.layout import STAGE_LOG
 from soulpad.vm.hypervisor import Hypervisor
 
@@ -46,7 +46,7 @@ def run_session(console: Console, libvirt_root: Path) -> None:
     stopping = Stopping()
     try:
         harden_process()
-        report("session-service")
+        report("session-service", **memory_facts())
         pc = require_memory(this_pc())
         host = Host(pc, this_stick(), console, Hypervisor(libvirt_root, machine.VM_USER, "kvm"), stopping)
         host.hypervisor.warm_up()

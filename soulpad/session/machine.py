@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pwd
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -46,6 +48,7 @@ def resume(parcel: Parcel, hypervisor: Hypervisor, pc: ThisPc, clock: StageClock
     """Resumes the current checkpoint. On any failure the checkpoint is as it was, and CannotResume says why."""
     manifest = parcels.require_disks(parcel, parcel.current())
     state = require_fits(manifest, pc, hypervisor)
+    require_same_machine(parcel, state)
     live = parcels.begin_live(parcel, manifest, with_ram=True)
     clock.done("checkpoint checked and cloned")
     xml = prepare(parcel, live, state.accelerator, incoming=True)
@@ -53,10 +56,11 @@ def resume(parcel: Parcel, hypervisor: Hypervisor, pc: ThisPc, clock: StageClock
     own_for_vm([state_file])
     machine = hypervisor.start_paused(xml)
     clock.done("VM process start")
-    load(machine, state_file)
-    clock.done("VM state load")
-    parcels.withdraw_clean(parcel)  # from here on a crash is a crash: live/ is not the checkpoint any more
-    machine.resume()
+    with killed_on_failure(machine):
+        machine.load_device_state(state_file)
+        clock.done("VM state load")
+        parcels.withdraw_clean(parcel)  # from here on a crash is a crash: live/ is not the checkpoint any more
+        machine.resume()
     clock.done("VM resume")
     return RunningParcel(parcel, machine, hypervisor, cast(Accelerator, state.accelerator), manifest.generation)
 
@@ -79,8 +83,9 @@ def start_cold(
     clock.done("checkpoint checked and cloned")
     machine = hypervisor.start_paused(prepare(parcel, live, accelerator))
     clock.done("VM process start")
-    parcels.withdraw_clean(parcel)
-    machine.resume()
+    with killed_on_failure(machine):
+        parcels.withdraw_clean(parcel)
+        machine.resume()
     clock.done("VM resume")
     return RunningParcel(parcel, machine, hypervisor, accelerator, generation)
 
@@ -107,7 +112,8 @@ def suspend(running: RunningParcel, clock: StageClock) -> int:
 def keep_disks_of_ended_guest(running: RunningParcel) -> int:
     """The guest shut itself down: its disks become a checkpoint that starts cold. Returns the generation."""
     parcel = running.parcel
-    (parcel.paths.live / RAM_NAME).unlink(missing_ok=True)
+    for name in (RAM_NAME, DEVICE_STATE_NAME):  # a suspend that failed may have left the second
+        (parcel.paths.live / name).unlink(missing_ok=True)
     manifest = CheckpointManifest(
         generation=next_generation(parcel),
         parent=running.generation,
@@ -120,11 +126,12 @@ def keep_disks_of_ended_guest(running: RunningParcel) -> int:
     return generation
 
 
-def load(machine: RunningMachine, device_state: Path) -> None:
-    """Loads the device state; a machine that refuses it is ended, and the error goes on."""
+@contextmanager
+def killed_on_failure(machine: RunningMachine) -> Iterator[None]:
+    """A machine that does not come to run is ended, whatever the reason: nothing of it keeps the store busy."""
     try:
-        machine.load_device_state(device_state)
-    except CannotResume:
+        yield
+    except BaseException:
         machine.kill()
         raise
 
@@ -144,6 +151,16 @@ def require_fits(manifest: CheckpointManifest, pc: ThisPc, hypervisor: Hyperviso
             "Use the host version that suspended it, or start the parcel anew from its disk.",
         )
     return state
+
+
+def require_same_machine(parcel: Parcel, state: SuspendedState) -> None:
+    """QEMU does not check that a state belongs to a machine: raises CannotResume when it is another one's."""
+    machine = parcel.description.machine
+    if state.machine != machine or state.ram_bytes != machine.memory_mib << 20:
+        raise CannotResume(
+            "This session was saved on a machine that is not the parcel's.",
+            "Somebody changed the parcel's description. Restore it, or start the parcel anew from its disk.",
+        )
 
 
 def vt_hint(pc: ThisPc) -> str:

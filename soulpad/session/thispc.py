@@ -35,9 +35,15 @@ def this_pc() -> ThisPc:
     return ThisPc(memory_mib(Path("/proc/meminfo").read_text()), load_kvm(flag), flag)
 
 
-def memory_mib(meminfo: str) -> int:
+def memory_facts() -> dict[str, int]:
+    """MiB of memory that this PC has, and that are available now (proc_meminfo(5))."""
+    meminfo = Path("/proc/meminfo").read_text()
+    return {"memory_mib": memory_mib(meminfo), "available_mib": memory_mib(meminfo, "MemAvailable")}
+
+
+def memory_mib(meminfo: str, field: str = "MemTotal") -> int:
     """MiB of memory from the text of /proc/meminfo."""
-    line = next(line for line in meminfo.splitlines() if line.startswith("MemTotal:"))
+    line = next(line for line in meminfo.splitlines() if line.startswith(f"{field}:"))
     return int(line.split()[1]) * 1024 // MIB
 
 

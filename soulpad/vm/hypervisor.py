@@ -136,10 +136,7 @@ class RunningMachine:
 
     def _wait_for_migration(self, what: str) -> None:
         while True:
-            try:
-                answer = self._monitor("query-migrate")
-            except libvirt.libvirtError as error:
-                raise CannotResume(f"{what} failed: {reason_of(str(error))}", "nothing was changed") from error
+            answer = self._monitor("query-migrate")
             match answer.get("status"):
                 case "completed":
                     return
@@ -151,7 +148,10 @@ class RunningMachine:
 
     def _monitor(self, command: str, **arguments: Any) -> dict[str, Any]:
         request = json.dumps({"execute": command, "arguments": arguments})
-        answer = json.loads(libvirt_qemu.qemuMonitorCommand(self._domain, request, 0))
+        try:
+            answer = json.loads(libvirt_qemu.qemuMonitorCommand(self._domain, request, 0))
+        except libvirt.libvirtError as error:
+            raise CannotResume(f"QEMU ended at {command}: {reason_of(str(error))}", "nothing was changed") from error
         if "error" in answer:
             raise CannotResume(f"QEMU refused {command}: {answer['error']['desc']}", "nothing was changed")
         return dict(answer["return"])

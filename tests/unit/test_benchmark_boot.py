@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.boot import main
 from benchmarks.lab.boot_report import HOST_LIMIT_BYTES, TITLES, facts, goals, ratios, report_of, sizes, table
-from benchmarks.lab.boot_run import our_way, stock_memory, stock_way
+from benchmarks.lab.boot_run import our_memory, our_way, stock_memory, stock_way
 from benchmarks.lab.stockhost import grub_config, squashfs_argv, stock_key, stock_layout
 from benchmarks.lab.stockinside import install_argvs
 from benchmarks.lab.stockroot import unmask
@@ -34,7 +34,7 @@ def image(folder: Path, host_bytes: int) -> HostImage:
 
 def report(tmp_path: Path) -> dict[str, object]:
     machine = {"cpu": "Some CPU", "cores": 2, "memory_mib": 8000, "kernel": "6.1", "load": 0.5}
-    compared = report_of({"ours": [OURS], "stock": [STOCK | MEMORY]})
+    compared = report_of({"ours": [OURS | MEMORY], "stock": [STOCK | MEMORY]})
     both = sizes(image(tmp_path / "ours", 1000), image(tmp_path / "stock", 1000))
     seconds = {"ours": {"assembly": 30.0}, "stock": {"initrd": 20.0}, "stock_made_earlier": True}
     return {"machine": machine, "pc": "old-desktop", "runs": 1, **compared, "sizes": both, "build_seconds": seconds}
@@ -82,6 +82,11 @@ def test_people_read_figures_goals_and_what_was_measured(tmp_path: Path) -> None
 def test_memory_is_read_from_what_the_login_reports() -> None:
     log = "stock login: STOCK\nSTOCK MemTotal: 2048000\nSTOCK MemAvailable: 1024000\n"
     assert stock_memory(log) == {"prompt_available_mib": 1000, "prompt_used_mib": 1000}
+
+
+def test_our_memory_is_read_from_what_the_session_reports() -> None:
+    log = 'SOULPAD {"event": "session-service", "uptime": 40.0, "memory_mib": 1973, "available_mib": 1800}\n'
+    assert our_memory(log) == {"prompt_available_mib": 1800, "prompt_used_mib": 173}
 
 
 def test_the_two_ways_do_not_mistake_each_others_milestones() -> None:

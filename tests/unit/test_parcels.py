@@ -1,257 +1,42 @@
-"""How one checkpoint becomes the next, cut off at every step: what stands afterwards is the old one or the new one."""
+"""What a parcel holds: its live folder, what is kept and pruned, and which checkpoints and parcels are refused."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from soulpad.base.errors import CannotResume, StoreDamaged, UnknownFormat
 from soulpad.session import parcels
-from soulpad.session.parcels import LiveRecord, Parcel
-from soulpad.store.checkpoint import (
-    DEVICE_STATE_NAME,
-    MANIFEST_NAME,
-    RAM_NAME,
-    CheckpointManifest,
-    SuspendedState,
-    expected_files,
-)
+from soulpad.session.parcels import Parcel
+from soulpad.store.checkpoint import DEVICE_STATE_NAME, MANIFEST_NAME, RAM_NAME
 from soulpad.store.layout import ParcelPaths
-from soulpad.store.parcel import Disk, Machine, ParcelDescription
-
-UUID = "6a1f0c3e-52d7-4b8e-9a57-0d4f1b1c7e90"
-DISK_BYTES, RAM_BYTES, STATE_BYTES = 8192, 16384, 100
-MACHINE = Machine(memory_mib=512, disks=(Disk("disk-0.img", DISK_BYTES),))
-OLD, NEW = 4, 5
-
-
-class PowerCut(BaseException):
-    """Nothing in the code may catch it, as nothing catches a pulled plug."""
-
-
-def content(moment: int, size_bytes: int) -> bytes:
-    return bytes([moment]) * size_bytes
-
-
-def manifest_of(moment: int) -> CheckpointManifest:
-    state = SuspendedState(
-        ram_bytes=RAM_BYTES,
-        device_state_bytes=STATE_BYTES,
-        device_state_sha256=hashlib.sha256(content(moment, STATE_BYTES)).hexdigest(),
-        accelerator="kvm",
-        vmm="QEMU 10.0.13",
-        machine=MACHINE,
-    )
-    return CheckpointManifest(moment, moment - 1 if moment else None, 1763700000 + moment, (DISK_BYTES,), state)
-
-
-def write_files(folder: Path, moment: int) -> None:
-    folder.mkdir(exist_ok=True)
-    for name, size_bytes in expected_files(manifest_of(moment)).items():
-        (folder / name).write_bytes(content(moment, size_bytes))
-
-
-def add_checkpoint(parcel: Parcel, moment: int) -> None:
-    write_files(parcel.paths.checkpoint(moment), moment)
-    (parcel.paths.checkpoint(moment) / MANIFEST_NAME).write_bytes(manifest_of(moment).encode())
-
-
-def make_parcel(root: Path, current: int = OLD) -> Parcel:
-    parcel = Parcel(ParcelPaths(root, UUID), ParcelDescription("work", MACHINE, UUID))
-    parcel.paths.checkpoints.mkdir(parents=True)
-    parcel.paths.description.write_bytes(parcel.description.encode())
-    add_checkpoint(parcel, current)
-    parcel.paths.current.write_text(f"{current}\n")
-    return parcel
+from soulpad.store.parcel import ParcelDescription
+from tests.unit.parcel_store import (
+    DISK_BYTES,
+    MACHINE,
+    NEW,
+    OLD,
+    RAM_BYTES,
+    STATE_BYTES,
+    UUID,
+    add_checkpoint,
+    make_parcel,
+    manifest_of,
+    moments_in,
+    require_whole,
+    run_session,
+    write_files,
+)
 
 
 @pytest.fixture
 def parcel(tmp_path: Path) -> Parcel:
     return make_parcel(tmp_path)
-
-
-def run_session(parcel: Parcel) -> None:
-    """The VM ran in live/ and was stopped: every live file is of the new moment."""
-    parcels.begin_live(parcel, parcel.current(), with_ram=True)
-    parcels.withdraw_clean(parcel)
-    write_files(parcel.paths.live, NEW)
-
-
-def suspend(parcel: Parcel) -> None:
-    parcels.flush(parcel, manifest_of(NEW))
-    parcels.commit(parcel, manifest_of(NEW))
-    parcels.prune(parcel)
-
-
-def moments_in(folder: Path) -> set[int]:
-    """The moments that a checkpoint's files are from; more than one is a mixture."""
-    names = expected_files(manifest_of(NEW))
-    return {byte for name in names for byte in (folder / name).read_bytes()}
-
-
-def require_whole(parcel: Parcel, moment: int) -> None:
-    assert parcel.current() == manifest_of(moment)
-    assert moments_in(parcel.paths.checkpoint(moment)) == {moment}
-
-
-@contextmanager
-def power(cut_before_step: int | None) -> Iterator[list[str]]:
-    """Counts what changes the disk (fsync, rename, unlink); the plug is pulled before the given step."""
-    steps: list[str] = []
-
-    def counted(name: str, act: Callable[..., Any]) -> Callable[..., Any]:
-        def step(*arguments: Any, **options: Any) -> Any:
-            if len(steps) == cut_before_step:
-                raise PowerCut
-            steps.append(name)
-            return act(*arguments, **options)
-
-        return step
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", counted("fsync", os.fsync))
-        patch.setattr(Path, "replace", counted("rename", Path.replace))
-        patch.setattr(Path, "unlink", counted("unlink", Path.unlink))
-        yield steps
-
-
-def outcome_of_cut(parcel: Parcel, step: int) -> int:
-    """Suspends until the plug is pulled, starts again, and returns the moment that is current then."""
-    run_session(parcel)
-    with power(step), suppress(PowerCut):
-        suspend(parcel)
-    require_whole(parcel, parcel.current_generation())
-    parcels.adopt_finished_suspend(parcel)
-    found = parcel.current_generation()
-    require_whole(parcel, found)
-    return found
-
-
-def test_a_power_cut_at_any_step_of_a_suspend_leaves_the_old_checkpoint_or_the_new_one_whole(tmp_path: Path) -> None:
-    whole = make_parcel(tmp_path / "whole")
-    run_session(whole)
-    with power(None) as steps:
-        suspend(whole)
-    outcomes = [outcome_of_cut(make_parcel(tmp_path / str(step)), step) for step in range(len(steps) + 1)]
-    assert outcomes == sorted(outcomes), "a later cut must not lose what an earlier one keeps"
-    assert set(outcomes) == {OLD, NEW}
-
-
-def test_a_power_cut_at_any_step_of_adopting_is_made_up_for_by_adopting_again(tmp_path: Path) -> None:
-    for step in range(12):
-        parcel = make_parcel(tmp_path / str(step))
-        run_session(parcel)
-        (parcel.paths.live / MANIFEST_NAME).write_bytes(manifest_of(NEW).encode())
-        with power(step), suppress(PowerCut):
-            parcels.adopt_finished_suspend(parcel)
-        require_whole(parcel, parcel.current_generation())
-        parcels.adopt_finished_suspend(parcel)
-        require_whole(parcel, NEW)
-
-
-def cut_in_commit(parcel: Parcel, patch: pytest.MonkeyPatch, target: object, name: str) -> None:
-    def cut(*_arguments: object) -> None:
-        raise PowerCut
-
-    run_session(parcel)
-    parcels.flush(parcel, manifest_of(NEW))
-    with patch.context() as patched, pytest.raises(PowerCut):
-        patched.setattr(target, name, cut)
-        parcels.commit(parcel, manifest_of(NEW))
-
-
-def test_a_cut_before_the_manifest_is_durable_keeps_the_old_checkpoint_and_the_unclean_disk(
-    parcel: Parcel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cut_in_commit(parcel, monkeypatch, parcels, "write_durably")
-    assert parcels.adopt_finished_suspend(parcel) is None
-    require_whole(parcel, OLD)
-    record = parcel.live_record()
-    assert record is not None and not record.clean and record.generation == OLD
-    assert moments_in(parcel.paths.live) == {NEW}
-
-
-def test_a_cut_after_the_manifest_is_durable_is_adopted_from_live(
-    parcel: Parcel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run_session(parcel)
-    parcels.flush(parcel, manifest_of(NEW))
-    with monkeypatch.context() as patched, pytest.raises(PowerCut), power(None):
-        original = Path.replace
-
-        def cut_at_live(self: Path, target: Path) -> Path:
-            if self == parcel.paths.live:
-                raise PowerCut
-            return original(self, target)
-
-        patched.setattr(Path, "replace", cut_at_live)
-        parcels.commit(parcel, manifest_of(NEW))
-    require_whole(parcel, OLD)
-    assert parcels.adopt_finished_suspend(parcel) == NEW
-    require_whole(parcel, NEW)
-    assert parcel.live_record() is None
-
-
-def test_a_cut_before_current_is_written_is_adopted_from_the_checkpoints(
-    parcel: Parcel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cut_in_commit(parcel, monkeypatch, parcels, "set_current")
-    require_whole(parcel, OLD)
-    assert not parcel.paths.live.exists()
-    assert parcels.adopt_finished_suspend(parcel) == NEW
-    require_whole(parcel, NEW)
-
-
-def test_an_undisturbed_suspend_leaves_nothing_to_adopt_and_no_live_files(parcel: Parcel) -> None:
-    run_session(parcel)
-    suspend(parcel)
-    require_whole(parcel, NEW)
-    assert parcels.adopt_finished_suspend(parcel) is None
-    assert sorted(path.name for path in parcel.paths.folder.iterdir()) == ["checkpoints", "current", "parcel.json"]
-    assert not (parcel.paths.checkpoint(NEW) / "session.json").exists()
-
-
-def test_every_file_is_durable_before_a_manifest_vouches_for_it(
-    parcel: Parcel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run_session(parcel)
-    durable: list[Path] = []
-    monkeypatch.setattr(parcels, "fsync_path", durable.append)
-    parcels.flush(parcel, manifest_of(NEW))
-    assert {path.name for path in durable if path.parent == parcel.paths.live} == set(expected_files(manifest_of(NEW)))
-    assert durable[-1] == parcel.paths.live
-
-
-def test_a_newer_checkpoint_that_is_damaged_is_not_adopted(parcel: Parcel) -> None:
-    add_checkpoint(parcel, NEW)
-    (parcel.paths.checkpoint(NEW) / RAM_NAME).write_bytes(b"short")
-    assert parcels.adopt_finished_suspend(parcel) is None
-    require_whole(parcel, OLD)
-
-
-def test_a_manifest_that_was_refused_once_never_vouches_for_what_a_cold_start_writes_later(parcel: Parcel) -> None:
-    run_session(parcel)
-    (parcel.paths.live / MANIFEST_NAME).write_bytes(manifest_of(NEW).encode())
-    (parcel.paths.live / RAM_NAME).unlink()
-    assert parcels.adopt_finished_suspend(parcel) is None
-    (parcel.paths.live / RAM_NAME).write_bytes(bytes(RAM_BYTES))  # the cold start's RAM, of the same size
-    assert parcels.adopt_finished_suspend(parcel) is None
-    require_whole(parcel, OLD)
-    assert parcel.live_record() == LiveRecord(OLD, clean=False, began_at=_began_at(parcel))
-
-
-def _began_at(parcel: Parcel) -> int:
-    record = parcel.live_record()
-    assert record is not None
-    return record.began_at
 
 
 def test_the_checkpoint_itself_is_never_run(parcel: Parcel) -> None:
