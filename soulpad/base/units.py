@@ -35,13 +35,13 @@ def format_bytes(count: int) -> str:
     """``count`` bytes with a binary unit and three significant digits."""
     if count < KIB:
         return f"{count} bytes"
-    value = float(count)
-    for unit in ("KiB", "MiB", "GiB"):
-        value /= 1024
-        if round(value) < 1024:
-            # "g" would write a rounded 1000 as 1e+03
-            return f"{value:.3g} {unit}" if value < 999.5 else f"{value:.0f} {unit}"
-    return f"{value / 1024:.3g} TiB"
+    value, unit = count / KIB, "KiB"
+    for larger in ("MiB", "GiB", "TiB"):
+        if round(value) < KIB:
+            break
+        value, unit = value / KIB, larger
+    # "g" would write a rounded 1000 as 1e+03
+    return f"{value:.3g} {unit}" if value < 999.5 else f"{value:.0f} {unit}"
 
 
 def round_up(count: int, multiple: int) -> int:

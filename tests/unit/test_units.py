@@ -59,7 +59,7 @@ def test_a_formatted_size_is_read_back_within_its_three_digits(count: int) -> No
     text = format_bytes(count).replace(" bytes", "")
     assert "e" not in text
     read = parse_bytes(text)
-    assert abs(read - count) <= count * 0.0051
+    assert abs(read - count) <= count * 0.0051 + 1  # a part of a byte is dropped
 
 
 @pytest.mark.parametrize(
