@@ -6,37 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from builder.create import StickSpec, create_stick
 from builder.disk import partitions
-from builder.guest.parcels import ParcelRequest
 from builder.pc.internal_disk import sha256_sparse
 from builder.pc.machine import UsbDisk
 from builder.pc.profile import find_profile
 from builder.pc.running import RunningPc, power_on
 from builder.pc.screen import is_blank
 from demo.stations import event
-from demo.walk import HOST, LABORATORY, LUKS, PASSPHRASE
-from soulpad.base.progress import Silent
+from demo.walk import PASSPHRASE
 from soulpad.base.run import run
-from soulpad.base.secrets import Secret
-from soulpad.base.units import GIB, MIB
+from soulpad.base.units import MIB
 
 pytestmark = pytest.mark.boot
 
 TIMEOUT_SECONDS = 900
 WRONG = "this is not the passphrase"
-
-
-@pytest.fixture(scope="module")
-def stick(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stick whose parcel is an empty disk with a boot signature."""
-    folder = tmp_path_factory.mktemp("stick")
-    guest = folder / "guest.img"
-    guest.write_bytes(bytes(510) + b"\x55\xaa")
-    with guest.open("r+b") as file:
-        file.truncate(64 * MIB)
-    spec = StickSpec(3 * GIB, (ParcelRequest("work", guest, 512),), HOST, "us", LUKS, LABORATORY)
-    return create_stick(folder / "stick.img", spec, Secret(PASSPHRASE.encode()), None, Silent()).image
 
 
 @pytest.fixture

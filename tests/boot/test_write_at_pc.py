@@ -14,19 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from builder.create import StickSpec, create_stick
 from builder.debian.dib import build_root
 from builder.debian.initrd import make_initrd
-from builder.guest.parcels import ParcelRequest
 from builder.host.image import build_host, unpack_parts
 from builder.host.recipe import read_host_recipe
 from builder.pc.emulator import emulator_for
 from builder.pc.machine import Window
 from builder.places import ROOT
-from demo.walk import HOST, LABORATORY, LUKS, PASSPHRASE
+from demo.walk import HOST
 from soulpad.base.progress import Silent
 from soulpad.base.run import run, start
-from soulpad.base.secrets import Secret
 from soulpad.base.units import GIB, MIB
 
 pytestmark = pytest.mark.boot
@@ -49,16 +46,6 @@ echo "USB DISK $?"
 echo o > /proc/sysrq-trigger
 sleep 60
 """
-
-
-@pytest.fixture
-def image(tmp_path: Path) -> Path:
-    guest = tmp_path / "guest.img"
-    guest.write_bytes(bytes(510) + b"\x55\xaa")
-    with guest.open("r+b") as file:
-        file.truncate(64 * MIB)
-    spec = StickSpec(3 * GIB, (ParcelRequest("work", guest, 512),), HOST, "us", LUKS, LABORATORY)
-    return create_stick(tmp_path / "stick.img", spec, Secret(PASSPHRASE.encode()), None, Silent()).image
 
 
 @pytest.fixture
@@ -101,16 +88,16 @@ def written_at_pc(folder: Path, image: Path, boot_files: tuple[Path, Path], usb:
 
 
 def test_a_disk_on_the_pcs_usb_bus_is_written_and_its_own_disk_is_refused(
-    tmp_path: Path, image: Path, boot_files: tuple[Path, Path]
+    tmp_path: Path, stick: Path, boot_files: tuple[Path, Path]
 ) -> None:
     usb, own = tmp_path / "usb.img", tmp_path / "own.img"
     for disk, size in ((usb, 3 * GIB + 64 * MIB), (own, 4 * GIB)):
         with disk.open("wb") as file:
             file.truncate(size)
-    said = written_at_pc(tmp_path, image, boot_files, usb, own)
+    said = written_at_pc(tmp_path, stick, boot_files, usb, own)
     assert "OWN DISK 20" in said, said
     assert "is this PC's own disk" in said
     assert "USB DISK 0" in said, said
     assert own.stat().st_blocks == 0
     # The partition table is the disk's own: the parcels' partition was made to fill it.
-    run(["cmp", "--ignore-initial", str(MIB), "--bytes", str(3 * GIB - 2 * MIB), image, usb])
+    run(["cmp", "--ignore-initial", str(MIB), "--bytes", str(3 * GIB - 2 * MIB), stick, usb])

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from builder.debian.initrd import wanted_modules
 from builder.guest import disk as guestdisk
 from builder.guest.disk import PARTITION_OFFSET_BYTES, build_guest
 from builder.places import IMAGES
@@ -30,10 +31,11 @@ pytestmark = pytest.mark.component
 
 RECIPE = (IMAGES / "guest-demo.toml").read_text().replace('"1GiB"', '"512MiB"')
 KERNEL = b"MZ" + os.urandom(100_000)
+DRIVERS = [f"kernel/{name}.ko.xz" for name in wanted_modules(guestdisk.INITRD)]
 MODULES = {
-    "modules.dep": b"kernel/virtio_blk.ko.xz:\n",
+    "modules.dep": "".join(f"{name}:\n" for name in DRIVERS).encode(),
     "modules.builtin": b"",
-    "kernel/virtio_blk.ko.xz": lzma.compress(b"module"),
+    **dict.fromkeys(DRIVERS, lzma.compress(b"module")),
 }
 FIRST_REPORT_SECONDS = 500.0  # 13 on a quiet machine; a failure's length, never waited for otherwise
 
