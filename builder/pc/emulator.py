@@ -1,8 +1,8 @@
 """Which QEMU plays the PCs.
 
-Without a window it is Debian 13's, from the toolbox: QEMU 7.2 of Debian 12 hangs or garbles guests of the nested
-virtualisation, and QEMU 10 did not (docs/decisions/0005-emulator.md). A window needs this machine's desktop libraries,
-so there its own QEMU is taken.
+Without a window it is Debian 13's, from the toolbox: with QEMU 7.2 of Debian 12, guests of the nested virtualisation
+were garbled and hosts hung; with QEMU 10 and one processor none was (docs/decisions/0005-emulator.md). A window needs
+this machine's desktop libraries, so there its own QEMU is taken.
 """
 
 from __future__ import annotations
