@@ -79,7 +79,8 @@ class NoSpace(SoulpadError):
 
 
 class ProgramFailed(SoulpadError):
-    """An outside program ended with an error. ``code``: its exit code; ``complaint``: its last line."""
+    """An outside program ended with an error. ``code``: its exit code; ``complaint``: its last line,
+    without its full stop."""
 
     exit_code = 41
 

@@ -112,7 +112,7 @@ def missing_program(name: str) -> MissingProgram:
 def failure(words: Sequence[str], code: int, complaint: str, hint: str = "") -> ProgramFailed | NoSpace:
     """The error for a program that ended with ``code``."""
     lines = [line.strip() for line in complaint.splitlines() if line.strip()]
-    last = lines[-1] if lines else "it said nothing"
+    last = lines[-1].rstrip(".") if lines else "it said nothing"
     if "No space left on device" in complaint:
         return NoSpace(f"{Path(words[0]).name}: no space left on the disk", "free some space and run it again")
     return ProgramFailed(f"{Path(words[0]).name} ended with {code}: {last}", hint, code=code, complaint=last)

@@ -17,6 +17,7 @@ from demo.stations import GUEST_PORT, GUEST_REPORT, event
 from demo.walk import PASSPHRASE
 from soulpad.base.run import run
 from soulpad.base.secrets import Secret
+from tests.boot.person import Person
 
 pytestmark = pytest.mark.boot
 
@@ -36,11 +37,6 @@ def copy_of(walked: dict[str, Any], folder: Path) -> Path:
     return target
 
 
-def typed(pc: RunningPc, text: str) -> None:
-    pc.type_text(text)
-    pc.press("ret")
-
-
 def current_generation(stick: Path) -> int:
     parcels = inspect(stick, SECRET).parcels
     assert parcels is not None
@@ -54,15 +50,13 @@ def test_wrong_passphrase_is_said_and_a_pc_without_virtualisation_changes_nothin
     stick = copy_of(walked, tmp_path)
     before = current_generation(stick)
     with switched_on("no-virtualisation", stick, tmp_path / "pc") as pc:
-        pc.wait_for_serial("^SOULPAD prompt-ready", TIMEOUT_SECONDS)
-        typed(pc, "this is not the passphrase at all")
+        person = Person(pc)
+        person.types_passphrase("this is not the passphrase at all")
         event(pc, "wrong-passphrase", TIMEOUT_SECONDS)
-        typed(pc, PASSPHRASE)
+        person.types_passphrase(PASSPHRASE)
         refused = event(pc, "resume-refused", TIMEOUT_SECONDS)
         assert "virtualisation" in refused["reason"]
-        pc.screenshot(tmp_path / "refused.png")
-        pc.press("down")
-        pc.press("ret")
+        person.chooses(1, tmp_path / "refused.png")
         pc.wait_for_power_off(TIMEOUT_SECONDS)
     assert current_generation(stick) == before
 

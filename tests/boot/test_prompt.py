@@ -10,12 +10,12 @@ from builder.disk import partitions
 from builder.pc.internal_disk import sha256_sparse
 from builder.pc.machine import UsbDisk
 from builder.pc.profile import find_profile
-from builder.pc.running import RunningPc, power_on
-from builder.pc.screen import is_blank
+from builder.pc.running import power_on
 from demo.stations import event
 from demo.walk import PASSPHRASE
 from soulpad.base.run import run
 from soulpad.base.units import MIB
+from tests.boot.person import Person
 
 pytestmark = pytest.mark.boot
 
@@ -30,22 +30,13 @@ def copied(stick: Path, tmp_path: Path) -> Path:
     return tmp_path / "stick.img"
 
 
-def at_the_prompt(pc: RunningPc, folder: Path) -> None:
-    pc.wait_for_serial("^SOULPAD prompt-ready", TIMEOUT_SECONDS)
-    assert not is_blank(pc.screenshot(folder / "prompt.png"))
-
-
-def typed(pc: RunningPc, text: str) -> None:
-    pc.type_text(text)
-    pc.press("ret")
-
-
 def test_bios_pc_says_that_a_passphrase_is_wrong_and_f4_switches_it_off(copied: Path, tmp_path: Path) -> None:
     with power_on(find_profile("old-desktop"), UsbDisk(copied, durable=False), tmp_path / "pc") as pc:
         own_disk = sha256_sparse(pc.room.internal_disk)
-        at_the_prompt(pc, tmp_path)
-        typed(pc, WRONG)
+        person = Person(pc)
+        person.types_passphrase(WRONG)
         event(pc, "wrong-passphrase", TIMEOUT_SECONDS)
+        person.at_the_prompt()
         pc.press("f4")
         pc.press("f4")
         pc.wait_for_power_off(TIMEOUT_SECONDS)
@@ -59,9 +50,9 @@ def test_damaged_store_is_a_plain_sentence_at_a_pc_with_secure_boot(copied: Path
         image.write(bytes(8 * MIB))
     with power_on(find_profile("secure-laptop"), UsbDisk(copied, durable=False), tmp_path / "pc") as pc:
         own_disk = sha256_sparse(pc.room.internal_disk)
-        at_the_prompt(pc, tmp_path)
-        typed(pc, PASSPHRASE)
+        person = Person(pc)
+        person.types_passphrase(PASSPHRASE)
         assert "cannot be opened" in event(pc, "failed", TIMEOUT_SECONDS)["reason"]
-        pc.press("ret")
+        person.chooses(0, tmp_path / "damaged.png")
         pc.wait_for_power_off(TIMEOUT_SECONDS)
     assert sha256_sparse(pc.room.internal_disk) == own_disk

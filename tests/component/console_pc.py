@@ -91,7 +91,11 @@ class Pc:
 
     def see_ready(self) -> None:
         """Waits until keys and requests are taken."""
-        self.until(lambda _: "prompt-ready" in self.read("marks"), "the report of the first key's turn")
+        self.see_report("prompt-ready")
+
+    def see_report(self, event: str, times: int = 1) -> None:
+        """Waits until the console has reported the event so often."""
+        self.until(lambda _: self.read("marks").count(event) >= times, f"report {times} of {event}")
 
     def settle(self) -> str:
         """The screen after nothing has been drawn for a while."""

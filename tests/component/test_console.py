@@ -115,6 +115,21 @@ def test_a_choice_is_made_with_arrows_or_digits(power_on: PowerOn) -> None:
     assert answer(asked) == 1
 
 
+def test_each_question_is_reported_once_when_its_keys_are_read(power_on: PowerOn) -> None:
+    pc = power_on()
+    pc.see_ready()
+    service = Service(pc)
+    for time in (1, 2):
+        asked = service.choice("Go back", "Restart")
+        pc.see_report("choice-ready", time)
+        pc.type(ENTER)  # at once
+        assert answer(asked) == 0
+    service.passphrase("Another one")
+    pc.see_report("prompt-ready", 2)
+    pc.settle()
+    assert pc.read("marks").count("choice-ready") == 2
+
+
 def test_a_message_stays_when_the_service_is_gone(power_on: PowerOn) -> None:
     pc = power_on()
     service = Service(pc)

@@ -9,7 +9,7 @@ from . import machine, vt
 from .layouts import Keyboard
 from .model import WANTED, Answer, Model
 from .options import Options, seconds
-from .pages import Prompt, Working
+from .pages import Choice, Page, Prompt, Working
 from .screen import Screen, TerminalLost
 
 TYPE_CHECKING = False
@@ -33,6 +33,7 @@ class Console:
         self.reported: set[str] = set()
         self._power_off_at = 0.0
         self._silent_reads = 0
+        self._ready_for: Page | None = None
 
     def anew(self) -> Console:
         """A console for the same PC after an error: same socket and layout; the client has to come again, and
@@ -76,6 +77,13 @@ class Console:
             self.reported.add(event)
             machine.report(self.options, event)
 
+    def _report_ready(self) -> None:
+        """Says of each question, once, that it is on the screen and its keys are read; earlier ones are dropped."""
+        page = self.model.page
+        if page is not self._ready_for and isinstance(page, Prompt | Choice):
+            self._ready_for = page
+            machine.report(self.options, "prompt-ready" if isinstance(page, Prompt) else "choice-ready")
+
     # --- one turn
 
     def _turn(self, screen: Screen, next_tick: float) -> None:
@@ -88,7 +96,7 @@ class Console:
             if descriptor >= 0:
                 poller.register(descriptor, select.POLLIN)
         if reading_keys:
-            self._report("prompt-ready")
+            self._report_ready()
         ready = dict(poller.poll(self._patience_milliseconds(next_tick)))
         was_hidden = self.model.hidden
         if self.loader.descriptor in ready:
