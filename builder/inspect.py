@@ -54,16 +54,12 @@ class CheckpointView:
 
 @dataclass(frozen=True)
 class ParcelView:
-    """A parcel. ``in_session``: the scratch of a session is there, one that runs or did not end in order.
-
-    ``kept``: what a crash left and the user did not choose.
-    """
+    """A parcel. ``in_session``: the scratch of a session is there, one that runs or did not end in order."""
 
     uuid: str
     description: ParcelDescription | None
     checkpoints: tuple[CheckpointView, ...]
     in_session: bool
-    kept: tuple[str, ...]
     problem: str = ""
 
     @property
@@ -106,7 +102,8 @@ def inspect(path: Path, secret: Secret | None = None) -> Inspection:
 def parcels_of(store: Xfs) -> tuple[ParcelView, ...]:
     """All parcels of a store."""
     folder = PurePosixPath(ParcelPaths(Path(), "").folder)
-    return tuple(_parcel(store, uuid) for uuid, inode in store.children(folder).items() if inode.is_folder)
+    folders = [name for name, inode in store.children(folder).items() if inode.is_folder]
+    return tuple(_parcel(store, uuid) for uuid in folders if not uuid.startswith("."))
 
 
 def squashfs_bytes(head: bytes) -> int:
@@ -162,7 +159,6 @@ def _parcel(store: Xfs, uuid: str) -> ParcelView:
         description=description,
         checkpoints=tuple(_checkpoint(store, paths, number, number == current) for number in generations),
         in_session=bool(store.children(PurePosixPath(paths.live))),
-        kept=tuple(store.children(PurePosixPath(paths.kept))),
         problem=f"parcel {uuid}: {'; '.join(problems)}" if problems else "",
     )
 

@@ -14,7 +14,8 @@ from benchmarks.lab.guest import GuestSerial
 from benchmarks.lab.resume_request import Request
 from benchmarks.lab.stockdomain import stock_xml
 from benchmarks.lab.store import Measurement, Store
-from soulpad.session.parcels import Parcel, clone, parcels_in
+from soulpad.base.reflink import clone
+from soulpad.session.parcels import Parcel, parcels_in
 from soulpad.store.checkpoint import disk_name
 
 FOLDER = "managed-save"

@@ -102,6 +102,12 @@ class CannotResume(SoulpadError):
     exit_code = 50
 
 
+class SuspendFailed(SoulpadError):
+    """The session's memory could not be saved; the last checkpoint and the disks as they are stay."""
+
+    exit_code = 54
+
+
 class StoreDamaged(SoulpadError):
     """The parcel store is missing or cannot be read."""
 

@@ -14,16 +14,26 @@ from pathlib import Path
 from soulpad.base.errors import ProgramFailed, SoulpadError, WrongPassphrase
 from soulpad.base.run import run
 from soulpad.base.secrets import harden_process
-from soulpad.session import machine, parcels, stages, viewer, volume
+from soulpad.session import branches, live, machine, parcels, space, stages, viewer, volume
 from soulpad.session.auxiliary import find_key
-from soulpad.session.choices import after_crash, after_refusal, choose_parcel, without_kvm
+from soulpad.session.choices import (
+    Beginning,
+    after_crash,
+    after_refusal,
+    as_left,
+    choose_parcel,
+    with_little_room,
+    without_kvm,
+)
 from soulpad.session.console import Console, PowerOffAsked
 from soulpad.session.machine import RunningParcel
 from soulpad.session.parcels import Parcel
+from soulpad.session.periodic import PeriodicCheckpoints
 from soulpad.session.report import report
 from soulpad.session.stages import StageClock
 from soulpad.session.stopping import EndReason, Stopping, StopRequested, watch_keys
 from soulpad.session.thispc import Stick, ThisPc, memory_facts, require_memory, this_pc, this_stick
+from soulpad.store.checkpoint import CheckpointManifest
 from soulpad.store.layout import STAGE_LOG
 from soulpad.vm.hypervisor import Hypervisor
 
@@ -99,24 +109,66 @@ def start(host: Host, parcel: Parcel, clock: StageClock) -> RunningParcel:
     host.hypervisor.vmm_version()
     clock.done("VM monitor ready")
     viewer.prepare_socket_folder(machine.vm_user_id())
-    parcels.adopt_finished_suspend(parcel)
-    record = parcel.live_record()
-    if record and not record.clean:
-        from_disk = after_crash(host.console, host.stopping, parcel)
-        clock.skip()
-        if from_disk:
-            return machine.start_cold(parcel, host.hypervisor, host.pc, clock, from_live=True)
-        parcels.keep_aside(parcel)
-    try:
-        if parcel.current().kind == "suspended":
-            return machine.resume(parcel, host.hypervisor, host.pc, clock)
-        if not host.pc.kvm:
-            without_kvm(host.console, host.stopping, host.pc)
-    except SoulpadError as error:
-        report("resume-refused", reason=error.message)
-        after_refusal(host.console, host.stopping, error)
+    live.adopt_finished_suspend(parcel)
+    require_room(host, parcel)
     clock.skip()
-    return machine.start_cold(parcel, host.hypervisor, host.pc, clock)
+    try:
+        beginning = how_to_begin(host, parcel)
+        if beginning.cold and not host.pc.kvm:
+            without_kvm(host.console, host.stopping, host.pc)
+        clock.skip()
+        return begin(host, parcel, beginning, clock)
+    except SoulpadError as error:
+        return begin_otherwise(host, parcel, error, clock)
+
+
+def require_room(host: Host, parcel: Parcel) -> None:
+    """Sees to it that the session can be saved, or says before it starts that it may have to end early."""
+    space.keep_reserve(parcel.paths.root)
+    if not space.make_room(parcel, space.START_ROOM_BYTES):
+        with_little_room(host.console, host.stopping, space.free_bytes(parcel.paths.root))
+
+
+def how_to_begin(host: Host, parcel: Parcel) -> Beginning:
+    """From the current checkpoint, unless the last session was cut off: then as the person says."""
+    record = parcel.live_record()
+    if record is None or record.clean:
+        return as_left(parcel.current())
+    whole = parcel.whole_checkpoints()
+    newest = next((manifest for manifest in whole if manifest.generation == parcel.current_generation()), None)
+    others = [manifest for manifest in whole if manifest is not newest]
+    return after_crash(host.console, host.stopping, newest, others)
+
+
+def begin(host: Host, parcel: Parcel, beginning: Beginning, clock: StageClock) -> RunningParcel:
+    """Starts the machine as was chosen."""
+    if beginning.branch and beginning.manifest:
+        parcel, beginning = branch_off(host, parcel, beginning.manifest)
+    if not beginning.cold:
+        return machine.resume(parcel, host.hypervisor, host.pc, clock, beginning.manifest)
+    record = parcel.live_record()
+    if beginning.manifest is None and record:
+        return machine.start_from_crash(parcel, host.hypervisor, host.pc, clock, record)
+    return machine.start_cold(parcel, host.hypervisor, host.pc, clock, beginning.manifest)
+
+
+def begin_otherwise(host: Host, parcel: Parcel, error: SoulpadError, clock: StageClock) -> RunningParcel:
+    """What was to be resumed cannot be: an older moment or a cold start, as the person says. Never by itself."""
+    report("resume-refused", reason=error.message)
+    whole = parcel.whole_checkpoints()
+    older = [manifest for manifest in whole if machine.can_resume(parcel, manifest, host.pc, host.hypervisor)]
+    beginning = after_refusal(host.console, host.stopping, error, older, parcel.newest_whole_disks())
+    clock.skip()
+    return begin(host, parcel, beginning, clock)
+
+
+def branch_off(host: Host, parcel: Parcel, manifest: CheckpointManifest) -> tuple[Parcel, Beginning]:
+    """The second parcel, and how it begins."""
+    taken = {found.description.name for found in parcels.parcels_in(parcel.paths.root)}
+    name = branches.name_of_branch(taken, parcel.description.name)
+    second = branches.branch(parcel, manifest, name)
+    report("branched", parcel=second.description.uuid, generation=manifest.generation)
+    return second, as_left(second.current())
 
 
 def live_until_over(host: Host, running: RunningParcel, root: Path, clock: StageClock) -> EndReason:
@@ -144,7 +196,25 @@ def show_until_over(host: Host, running: RunningParcel) -> EndReason:
     host.console.hide()
     viewer.show()
     watch_keys()
-    return host.stopping.wait()
+    checkpoints = PeriodicCheckpoints(lambda: checkpoint_beside(running), switch_off)
+    host.stopping.on_save(checkpoints.make_one_now)
+    guard = space.RoomGuard(running.parcel, switch_off)
+    checkpoints.start()
+    guard.start()
+    try:
+        return host.stopping.wait()
+    finally:
+        host.stopping.on_save(None)
+        guard.stop()
+        checkpoints.stop()
+
+
+def checkpoint_beside(running: RunningParcel) -> None:
+    """One checkpoint while the session goes on."""
+    space.require_room_beside(running.parcel)
+    clock = StageClock("checkpoint")
+    generation = machine.checkpoint(running, clock)
+    report("checkpoint", generation=generation, stages=clock.seconds)
 
 
 def end(host: Host, running: RunningParcel, root: Path, reason: EndReason) -> None:

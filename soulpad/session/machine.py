@@ -1,4 +1,4 @@
-"""A parcel's virtual machine on this PC: the flows resume, cold start and suspend, each a list of steps."""
+"""A parcel's virtual machine on this PC: the flows resume, cold start, checkpoint and suspend, each a list of steps."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import pwd
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from soulpad.base.errors import CannotResume
-from soulpad.session import parcels
-from soulpad.session.parcels import Parcel
+from soulpad.base.durable import fsync_path
+from soulpad.base.errors import CannotResume, SoulpadError, SuspendFailed
+from soulpad.session import live, retention, space
+from soulpad.session.parcels import LiveRecord, Parcel
 from soulpad.session.report import command_line_value, report
 from soulpad.session.stages import StageClock
 from soulpad.session.thispc import ThisPc
@@ -22,20 +23,27 @@ from soulpad.store.checkpoint import (
     DEVICE_STATE_NAME,
     RAM_NAME,
     CheckpointManifest,
+    Occasion,
     SuspendedState,
     disk_name,
+    expected_files,
+    identity_of,
     sha256_of,
 )
 from soulpad.vm.domain import Accelerator, RunFiles, domain_xml
 from soulpad.vm.hypervisor import Hypervisor, RunningMachine
 
 VM_USER = "soulpad-vm"
+# A flush that takes no longer leaves so little that the VM stands still for a moment only; a guest that dirties memory
+# faster than the stick writes is not waited for.
+QUICK_FLUSH_SECONDS = 0.2
+MOST_FLUSHES = 4
 PRELOAD = Path("/usr/lib/soulpad/lib/libsoulpad-nohuge.so")
 
 
-@dataclass(frozen=True)
+@dataclass
 class RunningParcel:
-    """A parcel whose VM runs; ``generation`` is the checkpoint that it came from."""
+    """A parcel whose VM runs; ``generation`` is the checkpoint that it came from, or the last one made beside it."""
 
     parcel: Parcel
     machine: RunningMachine
@@ -44,14 +52,16 @@ class RunningParcel:
     generation: int
 
 
-def resume(parcel: Parcel, hypervisor: Hypervisor, pc: ThisPc, clock: StageClock) -> RunningParcel:
-    """Resumes the current checkpoint. On any failure the checkpoint is as it was, and CannotResume says why."""
-    manifest = parcels.require_disks(parcel, parcel.current())
+def resume(
+    parcel: Parcel, hypervisor: Hypervisor, pc: ThisPc, clock: StageClock, manifest: CheckpointManifest | None = None
+) -> RunningParcel:
+    """Resumes a verified checkpoint (None: the current one). On any failure it is as it was; CannotResume says why."""
+    manifest = manifest or parcel.current()
     state = require_fits(manifest, pc, hypervisor)
     require_same_machine(parcel, state)
-    live = parcels.begin_live(parcel, manifest, with_ram=True)
+    live_folder = live.begin_live(parcel, manifest, with_ram=True)
     clock.done("checkpoint checked and cloned")
-    xml = prepare(parcel, live, state.accelerator, incoming=True)
+    xml = prepare(parcel, live_folder, state.accelerator, incoming=True)
     state_file = parcel.paths.checkpoint(manifest.generation) / DEVICE_STATE_NAME
     own_for_vm([state_file])
     machine = hypervisor.start_paused(xml)
@@ -59,71 +69,134 @@ def resume(parcel: Parcel, hypervisor: Hypervisor, pc: ThisPc, clock: StageClock
     with killed_on_failure(machine):
         machine.load_device_state(state_file)
         clock.done("VM state load")
-        parcels.withdraw_clean(parcel)  # from here on a crash is a crash: live/ is not the checkpoint any more
+        live.withdraw_clean(parcel)  # from here on a crash is a crash: live/ is not the checkpoint any more
         machine.resume()
     clock.done("VM resume")
     return RunningParcel(parcel, machine, hypervisor, cast(Accelerator, state.accelerator), manifest.generation)
 
 
 def start_cold(
-    parcel: Parcel, hypervisor: Hypervisor, pc: ThisPc, clock: StageClock, *, from_live: bool = False
+    parcel: Parcel, hypervisor: Hypervisor, pc: ThisPc, clock: StageClock, manifest: CheckpointManifest | None = None
 ) -> RunningParcel:
-    """Boots the parcel from its disk: the current checkpoint's, or (``from_live``) the one that a crash left."""
-    if from_live:
-        record = parcel.live_record()
-        generation = record.generation if record else parcel.current_generation()
-        live = parcel.paths.live
-        (live / RAM_NAME).unlink(missing_ok=True)
-    else:
-        manifest = parcels.require_disks(parcel, parcel.current())
-        generation = manifest.generation
-        live = parcels.begin_live(parcel, manifest, with_ram=False)
-    make_ram(live / RAM_NAME, parcel.description.machine.memory_mib)
+    """Boots the parcel from the disks of a checkpoint (None: the current one)."""
+    manifest = manifest or parcel.with_whole_disks(parcel.current_generation())
+    live.begin_live(parcel, manifest, with_ram=False)
+    return boot_live(parcel, hypervisor, pc, clock, manifest.generation)
+
+
+def start_from_crash(
+    parcel: Parcel, hypervisor: Hypervisor, pc: ThisPc, clock: StageClock, record: LiveRecord
+) -> RunningParcel:
+    """Boots the parcel from the disks that a crash left; ``record`` is what live/ says of itself."""
+    (parcel.paths.live / RAM_NAME).unlink(missing_ok=True)
+    return boot_live(parcel, hypervisor, pc, clock, record.generation)
+
+
+def boot_live(parcel: Parcel, hypervisor: Hypervisor, pc: ThisPc, clock: StageClock, generation: int) -> RunningParcel:
+    """Boots the disks in live/ with empty memory."""
+    make_ram(parcel.paths.live / RAM_NAME, parcel.description.machine.memory_mib)
     accelerator: Accelerator = "kvm" if pc.kvm else "qemu"
     clock.done("checkpoint checked and cloned")
-    machine = hypervisor.start_paused(prepare(parcel, live, accelerator))
+    machine = hypervisor.start_paused(prepare(parcel, parcel.paths.live, accelerator))
     clock.done("VM process start")
     with killed_on_failure(machine):
-        parcels.withdraw_clean(parcel)
+        live.withdraw_clean(parcel)
         machine.resume()
     clock.done("VM resume")
     return RunningParcel(parcel, machine, hypervisor, accelerator, generation)
 
 
-def suspend(running: RunningParcel, clock: StageClock) -> int:
-    """Suspends into a new checkpoint; returns its generation once it is durable and current."""
-    parcel, live = running.parcel, running.parcel.paths.live
-    running.hypervisor.watch(None)
-    running.machine.pause()
-    clock.done("VM stop")
-    touch_for_vm(live / DEVICE_STATE_NAME)
-    running.machine.save_device_state(live / DEVICE_STATE_NAME)
-    running.machine.kill()
-    clock.done("state save")
-    manifest = suspended_manifest(running)
-    parcels.flush(parcel, manifest)
-    clock.done("flush")
-    generation = parcels.commit(parcel, manifest)
-    parcels.prune(parcel)
+def checkpoint(running: RunningParcel, clock: StageClock) -> int:
+    """Makes a checkpoint while the session goes on; returns its generation once it is durable and current.
+
+    The VM stands still only while its device state is saved and its files are cloned: what is dirty is written before
+    that, and made durable after it. Raises SoulpadError; the session goes on then too.
+    """
+    parcel = running.parcel
+    staged = live.begin_checkpoint(parcel, parcel.next_generation())
+    touch_for_vm(staged / DEVICE_STATE_NAME)
+    flush_ahead(parcel)
+    clock.done("flush ahead")
+    with standing_still(running.machine):
+        running.machine.save_device_state(staged / DEVICE_STATE_NAME)
+        live.clone_live_into(parcel, staged)
+    clock.done("VM stopped")
+    generation = live.commit_beside(parcel, staged, suspended_manifest(running, staged, "while-running"))
+    running.generation = generation
+    live.note_generation(parcel, generation)
+    retention.prune(parcel)
     clock.done("commit")
     return generation
 
 
+def suspend(running: RunningParcel, clock: StageClock) -> int:
+    """Suspends into a new checkpoint; returns its generation once it is durable and current. Raises SuspendFailed."""
+    parcel, folder = running.parcel, running.parcel.paths.live
+    running.hypervisor.watch(None)
+    running.machine.pause()
+    clock.done("VM stop")
+    touch_for_vm(folder / DEVICE_STATE_NAME)
+    try:
+        save_device_state(running, folder / DEVICE_STATE_NAME)
+    finally:
+        running.machine.kill()
+    clock.done("state save")
+    manifest = suspended_manifest(running, folder, "suspend")
+    live.flush(folder, manifest)
+    clock.done("flush")
+    generation = live.commit(parcel, manifest)
+    retention.prune(parcel)
+    clock.done("commit")
+    return generation
+
+
+def save_device_state(running: RunningParcel, path: Path) -> None:
+    """Saves it, with the room made that a full stick can give. Raises SuspendFailed."""
+    space.make_room_to_save(running.parcel)
+    try:
+        running.machine.save_device_state(path)
+    except SoulpadError as error:
+        raise suspend_failed(error) from error
+
+
 def keep_disks_of_ended_guest(running: RunningParcel) -> int:
     """The guest shut itself down: its disks become a checkpoint that starts cold. Returns the generation."""
-    parcel = running.parcel
+    parcel, folder = running.parcel, running.parcel.paths.live
     for name in (RAM_NAME, DEVICE_STATE_NAME):  # a suspend that failed may have left the second
-        (parcel.paths.live / name).unlink(missing_ok=True)
-    manifest = CheckpointManifest(
-        generation=next_generation(parcel),
-        parent=running.generation,
-        taken_at=int(time.time()),
-        disk_bytes=tuple(disk.size_bytes for disk in parcel.description.machine.disks),
-    )
-    parcels.flush(parcel, manifest)
-    generation = parcels.commit(parcel, manifest)
-    parcels.prune(parcel)
+        (folder / name).unlink(missing_ok=True)
+    manifest = manifest_of(running, folder, "shut-down", None)
+    live.flush(folder, manifest)
+    generation = live.commit(parcel, manifest)
+    retention.prune(parcel)
     return generation
+
+
+def flush_ahead(parcel: Parcel) -> None:
+    """Writes what is dirty while the VM runs, until little is left for the time in which it stands still."""
+    for _ in range(MOST_FLUSHES):
+        began = time.monotonic()
+        for name in live.running_files(parcel):
+            fsync_path(parcel.paths.live / name)
+        if time.monotonic() - began < QUICK_FLUSH_SECONDS:
+            return
+
+
+@contextmanager
+def standing_still(machine: RunningMachine) -> Iterator[None]:
+    """The VM's processors stand still, its block I/O is drained; afterwards it goes on, whatever happened."""
+    machine.pause()
+    try:
+        yield
+    finally:
+        machine.resume()
+
+
+def suspend_failed(error: SoulpadError) -> SuspendFailed:
+    """What a person is told when the memory could not be saved."""
+    return SuspendFailed(
+        f"The session could not be saved: {error.message}.",
+        "At the next start you can go back to how it was saved last, or restart with all that had reached its disk.",
+    )
 
 
 @contextmanager
@@ -151,6 +224,15 @@ def require_fits(manifest: CheckpointManifest, pc: ThisPc, hypervisor: Hyperviso
             "Use the host version that suspended it, or start the parcel anew from its disk.",
         )
     return state
+
+
+def can_resume(parcel: Parcel, manifest: CheckpointManifest, pc: ThisPc, hypervisor: Hypervisor) -> bool:
+    """Whether this PC can resume a whole checkpoint, as far as is known before QEMU tries."""
+    try:
+        require_same_machine(parcel, require_fits(manifest, pc, hypervisor))
+    except CannotResume:
+        return False
+    return True
 
 
 def require_same_machine(parcel: Parcel, state: SuspendedState) -> None:
@@ -213,27 +295,29 @@ def own_for_vm(paths: list[Path]) -> None:
         os.chown(path, user.pw_uid, user.pw_gid)
 
 
-def next_generation(parcel: Parcel) -> int:
-    """A generation that no checkpoint has had."""
-    return max([*parcel.generations(), parcel.current_generation()]) + 1
-
-
-def suspended_manifest(running: RunningParcel) -> CheckpointManifest:
-    """The manifest of the live files after the VM was stopped and its state saved."""
-    parcel, live = running.parcel, running.parcel.paths.live
-    machine = parcel.description.machine
+def suspended_manifest(running: RunningParcel, folder: Path, occasion: Occasion) -> CheckpointManifest:
+    """The manifest of the files in ``folder``, with the VM's state saved there."""
     state = SuspendedState(
-        ram_bytes=(live / RAM_NAME).stat().st_size,
-        device_state_bytes=(live / DEVICE_STATE_NAME).stat().st_size,
-        device_state_sha256=sha256_of(live / DEVICE_STATE_NAME),
+        ram_bytes=(folder / RAM_NAME).stat().st_size,
+        device_state_bytes=(folder / DEVICE_STATE_NAME).stat().st_size,
+        device_state_sha256=sha256_of(folder / DEVICE_STATE_NAME),
         accelerator=running.accelerator,
         vmm=running.hypervisor.vmm_version(),
-        machine=machine,
+        machine=running.parcel.description.machine,
     )
-    return CheckpointManifest(
-        generation=next_generation(parcel),
+    return manifest_of(running, folder, occasion, state)
+
+
+def manifest_of(
+    running: RunningParcel, folder: Path, occasion: Occasion, state: SuspendedState | None
+) -> CheckpointManifest:
+    """The manifest of a new checkpoint whose files lie in ``folder``, at rest."""
+    manifest = CheckpointManifest(
+        generation=running.parcel.next_generation(),
         parent=running.generation,
         taken_at=int(time.time()),
-        disk_bytes=tuple(disk.size_bytes for disk in machine.disks),
+        disk_bytes=tuple(disk.size_bytes for disk in running.parcel.description.machine.disks),
         suspended=state,
+        occasion=occasion,
     )
+    return replace(manifest, identity=identity_of(folder, expected_files(manifest)))

@@ -1,38 +1,18 @@
-"""The parcels of an opened store, their current checkpoints, and how one becomes the next.
-
-What a crash leaves at each step of a suspend (docs/formats/store.md):
-
-    before checkpoint.json is durable in live/     the old checkpoint and an unclean live disk
-    after it, before live/ is renamed              a finished checkpoint in live/: adopted at the next start
-    after the rename, before ``current`` is        a finished checkpoint beside the current one: adopted
-    after ``current`` is renamed                   the new checkpoint
-"""
+"""The parcels of an opened store and what is in them: their checkpoints, and what an earlier session left. Reads only;
+what changes them is in ``live``, ``retention`` and ``branches``."""
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from soulpad.base.durable import fsync_path, replace_durably, write_durably
 from soulpad.base.errors import CannotResume, SoulpadError, StoreDamaged
-from soulpad.base.run import run
 from soulpad.store import document
-from soulpad.store.checkpoint import (
-    MANIFEST_NAME,
-    RAM_NAME,
-    CheckpointManifest,
-    disk_name,
-    expected_files,
-    verified,
-)
+from soulpad.store.checkpoint import MANIFEST_NAME, CheckpointManifest, verified
 from soulpad.store.layout import PARCELS, ParcelPaths
 from soulpad.store.parcel import ParcelDescription
 
 LIVE_FORMAT = "soulpad-live/1"
-KEPT_CHECKPOINTS = 3
 
 
 @dataclass(frozen=True)
@@ -63,12 +43,53 @@ class Parcel:
 
     def current(self) -> CheckpointManifest:
         """The current checkpoint's manifest after its files were found whole; raises CannotResume and others."""
-        generation = self.current_generation()
-        return verified(self.paths.checkpoint(generation), generation)
+        return self.verified(self.current_generation())
+
+    def verified(self, generation: int) -> CheckpointManifest:
+        """A checkpoint's manifest after its files were found whole and its parcel's; raises as ``verified`` does."""
+        return require_disks(self, verified(self.paths.checkpoint(generation), generation))
+
+    def with_whole_disks(self, generation: int) -> CheckpointManifest:
+        """As ``verified``, of the disks alone: enough for a cold start."""
+        return require_disks(self, verified(self.paths.checkpoint(generation), generation, disks_only=True))
 
     def generations(self) -> list[int]:
         """All checkpoints, oldest first."""
         return sorted(int(path.name) for path in self.paths.checkpoints.iterdir() if path.name.isdigit())
+
+    def next_generation(self) -> int:
+        """A generation that no checkpoint has had."""
+        return max([*self.generations(), self.current_generation()]) + 1
+
+    def manifests(self) -> list[CheckpointManifest]:
+        """What the checkpoints' manifests say, oldest first; those that cannot be read are left out."""
+        found = []
+        for generation in self.generations():
+            try:
+                content = (self.paths.checkpoint(generation) / MANIFEST_NAME).read_bytes()
+                found.append(CheckpointManifest.decode(content))
+            except (OSError, SoulpadError):
+                continue
+        return found
+
+    def whole_checkpoints(self) -> list[CheckpointManifest]:
+        """The checkpoints that can be gone back to, newest first."""
+        found = []
+        for generation in reversed(self.generations()):
+            try:
+                found.append(self.verified(generation))
+            except (OSError, SoulpadError):
+                continue
+        return found
+
+    def newest_whole_disks(self) -> CheckpointManifest | None:
+        """The current checkpoint if its disks are whole, else the newest one whose disks are."""
+        for generation in [self.current_generation(), *reversed(self.generations())]:
+            try:
+                return self.with_whole_disks(generation)
+            except (OSError, SoulpadError):
+                continue
+        return None
 
     def live_record(self) -> LiveRecord | None:
         """What an earlier session left in live/, or None."""
@@ -85,7 +106,8 @@ def parcels_in(root: Path) -> list[Parcel]:
     """All parcels of a mounted store, by name; raises StoreDamaged when there is none."""
     folder = root / PARCELS
     uuids = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    found = [Parcel(ParcelPaths(root, uuid), _description(ParcelPaths(root, uuid))) for uuid in uuids]
+    paths = [ParcelPaths(root, uuid) for uuid in uuids if not uuid.startswith(".")]
+    found = [Parcel(path, _description(path)) for path in paths]
     if not found:
         raise StoreDamaged("There is no parcel on this stick.", "Put one on it with: soulpad create")
     return sorted(found, key=lambda parcel: parcel.description.name)
@@ -96,110 +118,6 @@ def _description(paths: ParcelPaths) -> ParcelDescription:
         return ParcelDescription.decode(paths.description.read_bytes())
     except FileNotFoundError:
         raise StoreDamaged(f"The parcel {paths.uuid} has no description.", "Restore the stick from a backup.") from None
-
-
-def adopt_finished_suspend(parcel: Parcel) -> int | None:
-    """Completes a suspend that a power cut interrupted after everything was durable; returns its generation."""
-    current = parcel.current_generation()
-    finished = parcel.paths.live / MANIFEST_NAME
-    if finished.exists():
-        try:
-            manifest = CheckpointManifest.decode(finished.read_bytes())
-            verified(parcel.paths.live, manifest.generation)
-            return commit(parcel, manifest)
-        except SoulpadError:  # an unfinished one is a crashed session, and asked about as such
-            # Out of the way: a cold start from live/ makes new RAM of the same size, and this would vouch for it.
-            replace_durably(finished, finished.with_name(f"{MANIFEST_NAME}.refused"))
-    newest = max(parcel.generations(), default=current)
-    if newest > current:
-        with contextlib.suppress(SoulpadError):
-            verified(parcel.paths.checkpoint(newest), newest)
-            set_current(parcel, newest)
-            return newest
-    return None
-
-
-def begin_live(parcel: Parcel, manifest: CheckpointManifest, *, with_ram: bool) -> Path:
-    """Clones a checkpoint's disks (and RAM) into live/ by reflink; the checkpoint itself is never run."""
-    source = parcel.paths.checkpoint(manifest.generation)
-    staged = parcel.paths.folder / "live.partial"
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir(mode=0o711)
-    names = [disk_name(index) for index in range(len(manifest.disk_bytes))]
-    for name in [*names, RAM_NAME] if with_ram else names:
-        clone(source / name, staged / name)
-    write_record(staged, LiveRecord(manifest.generation, clean=True, began_at=int(time.time())))
-    record = parcel.live_record()
-    if record and not record.clean:  # a machine that failed after it began to run: what it wrote is not ours to drop
-        keep_aside(parcel)
-    elif parcel.paths.live.exists():
-        shutil.rmtree(parcel.paths.live)
-    staged.replace(parcel.paths.live)
-    fsync_path(parcel.paths.folder)
-    return parcel.paths.live
-
-
-def withdraw_clean(parcel: Parcel) -> None:
-    """Notes durably that the VM is about to run: from here on live/ differs from its checkpoint."""
-    record = parcel.live_record()
-    if record is None:
-        raise StoreDamaged("The running session has no record.", "Switch the PC off and start again.")
-    write_record(parcel.paths.live, LiveRecord(record.generation, clean=False, began_at=record.began_at))
-
-
-def write_record(folder: Path, record: LiveRecord) -> None:
-    """Writes ``session.json`` durably."""
-    fields = asdict(record) | {"clean": int(record.clean)}
-    write_durably(folder / "session.json", document.encode(LIVE_FORMAT, fields))
-
-
-def clone(source: Path, target: Path) -> None:
-    """Copies a file by reflink: no data moves, both share blocks until written."""
-    run(["cp", "--reflink=auto", "--sparse=always", "--preserve=mode", source, target])
-
-
-def flush(parcel: Parcel, manifest: CheckpointManifest) -> None:
-    """Makes every file of the live checkpoint durable."""
-    for name in expected_files(manifest):
-        fsync_path(parcel.paths.live / name)
-    fsync_path(parcel.paths.live)
-
-
-def commit(parcel: Parcel, manifest: CheckpointManifest) -> int:
-    """Makes the flushed live/ the current checkpoint; returns its generation."""
-    live, target = parcel.paths.live, parcel.paths.checkpoint(manifest.generation)
-    write_durably(live / MANIFEST_NAME, manifest.encode())
-    live.replace(target)
-    (target / parcel.paths.live_session.name).unlink(missing_ok=True)
-    fsync_path(parcel.paths.checkpoints)
-    fsync_path(parcel.paths.folder)
-    set_current(parcel, manifest.generation)
-    return manifest.generation
-
-
-def set_current(parcel: Parcel, generation: int) -> None:
-    """The commit point of a suspend: before it the old checkpoint is current, after it this one."""
-    write_durably(parcel.paths.current, f"{generation}\n".encode())
-
-
-def keep_aside(parcel: Parcel) -> Path:
-    """Moves what a crashed session left to kept/: it is not lost, only not chosen now."""
-    parcel.paths.kept.mkdir(exist_ok=True)
-    target = parcel.paths.kept / time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    while target.exists():
-        target = target.with_name(f"{target.name}+")
-    parcel.paths.live.replace(target)
-    fsync_path(parcel.paths.kept)
-    fsync_path(parcel.paths.folder)
-    return target
-
-
-def prune(parcel: Parcel) -> None:
-    """Removes checkpoints older than the newest KEPT_CHECKPOINTS; never the current one."""
-    current = parcel.current_generation()
-    for generation in parcel.generations()[:-KEPT_CHECKPOINTS]:
-        if generation != current:
-            shutil.rmtree(parcel.paths.checkpoint(generation))
 
 
 def require_disks(parcel: Parcel, manifest: CheckpointManifest) -> CheckpointManifest:

@@ -32,7 +32,7 @@ BOOT_STAGES = {
 class StageClock:
     """Consecutive stages; ``seconds`` by name, in order."""
 
-    kind: Literal["resume", "suspend"]
+    kind: Literal["resume", "suspend", "checkpoint"]
     seconds: dict[str, float] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
 

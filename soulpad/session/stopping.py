@@ -1,6 +1,7 @@
 """What ends a session: SIGTERM (the power button, the lid, a shutdown: systemd stops the unit), or the guest itself.
 
-A key combination on the PC's keyboard asks systemd for the power-off, so every way is the same way.
+A key combination on the PC's keyboard asks systemd for the power-off, so every way is the same way. SIGUSR1 asks for
+a checkpoint and ends nothing.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import selectors
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Literal
@@ -32,7 +33,13 @@ class Stopping:
         self._event = threading.Event()
         self._interruptible = False
         self._reason: EndReason = "asked"
+        self._save: Callable[[], None] = _nothing
         signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGUSR1, lambda _number, _frame: self._save())
+
+    def on_save(self, save: Callable[[], None] | None) -> None:
+        """Has ``save`` called at each SIGUSR1; it must return at once. None: no more."""
+        self._save = save or _nothing
 
     def guest_ended(self, reason: EndReason) -> None:
         """The virtual machine went away by itself."""
@@ -68,6 +75,10 @@ class Stopping:
         if not self._event.is_set():
             self._reason = reason
             self._event.set()
+
+
+def _nothing() -> None:
+    """Before a session runs there is nothing to save."""
 
 
 def watch_keys() -> None:

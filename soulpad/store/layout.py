@@ -3,9 +3,12 @@
 log/stages.jsonl                        stage times of every resume and suspend, one JSON object a line
 parcels/UUID/parcel.json                who the parcel is, and its frozen machine
 parcels/UUID/checkpoints/GEN/           immutable: checkpoint.json, disk-N.img, ram.img, device-state
+parcels/UUID/checkpoints/.GEN.partial/  a checkpoint that is being made beside a running session
+parcels/UUID/checkpoints/.GEN.removed/  a checkpoint that is being removed
 parcels/UUID/live/                      scratch of the running session, and session.json
-parcels/UUID/kept/NAME/                 what a crash left and the user did not choose
 parcels/UUID/current                    the generation, in decimal: the commit point of a suspend
+parcels/.UUID.partial/                  a parcel that is being branched off another
+reserve                                 space that a full stick gives back to a suspend
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from pathlib import Path, PurePosixPath
 
 PARCELS = PurePosixPath("parcels")
 STAGE_LOG = PurePosixPath("log/stages.jsonl")
+RESERVE = PurePosixPath("reserve")
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,12 @@ class ParcelPaths:
     def checkpoint(self, generation: int) -> Path:
         return self.checkpoints / str(generation)
 
+    def checkpoint_in_progress(self, generation: int) -> Path:
+        return self.checkpoints / f".{generation}.partial"
+
+    def checkpoint_in_removal(self, generation: int) -> Path:
+        return self.checkpoints / f".{generation}.removed"
+
     @property
     def live(self) -> Path:
         return self.folder / "live"
@@ -46,10 +56,6 @@ class ParcelPaths:
     @property
     def live_session(self) -> Path:
         return self.live / "session.json"
-
-    @property
-    def kept(self) -> Path:
-        return self.folder / "kept"
 
     @property
     def current(self) -> Path:

@@ -71,7 +71,18 @@ def add_devices(domain: ET.Element, machine: Machine, files: RunFiles) -> None:
     for index, (disk, path) in enumerate(zip(machine.disks, files.disks, strict=True)):
         element = add(devices, "disk", type="file", device="disk")
         # cache=none: the page cache serves the guest's RAM file; a guest's flush reaches the stick either way.
-        add(element, "driver", name="qemu", type="raw", cache="none", io="threads", discard="unmap")
+        # A stick that is full or gives errors makes the machine stand still: its guest loses nothing, and goes on.
+        add(
+            element,
+            "driver",
+            name="qemu",
+            type="raw",
+            cache="none",
+            io="threads",
+            discard="unmap",
+            error_policy="stop",
+            rerror_policy="stop",
+        )
         add(element, "source", file=str(path))
         prefix = "vd" if disk.bus == "virtio" else "sd"
         add(element, "target", dev=f"{prefix}{chr(ord('a') + index)}", bus=disk.bus)

@@ -71,7 +71,6 @@ def parcel_tree(folder: Path) -> dict[PurePosixPath, xfs.Content]:
         work / "checkpoints/2/ram.img": ram,
         work / "checkpoints/2/device-state": STATE,
         work / "live/session.json": b"{}",
-        work / "kept/2024-05-01": None,
         play / "parcel.json": PLAY.encode(),
         play / "current": b"7\n",
         play / "checkpoints/3/checkpoint.json": suspended(3, None).encode(),
@@ -140,7 +139,7 @@ def test_with_any_secret_the_parcels_and_their_checkpoints_are_seen(stick: Path,
     assert found.parcels
     parcel = next(parcel for parcel in found.parcels if parcel.uuid == WORK.uuid)
     assert parcel.description == WORK
-    assert parcel.in_session and parcel.kept == ("2024-05-01",)
+    assert parcel.in_session
     cold, warm = parcel.checkpoints
     assert (cold.generation, cold.current, warm.generation, warm.current) == (1, False, 2, True)
     assert cold.manifest and cold.manifest.kind == "disk-only"

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from soulpad.base.errors import SoulpadError, StoreDamaged, UnknownFormat
-from soulpad.session.parcels import LIVE_FORMAT, LiveRecord, Parcel, write_record
+from soulpad.session.live import write_record
+from soulpad.session.parcels import LIVE_FORMAT, LiveRecord, Parcel
 from soulpad.store import checkpoint, parcel, stick
-from soulpad.store.checkpoint import CheckpointManifest, SuspendedState
+from soulpad.store.checkpoint import CheckpointManifest, FileIdentity, SuspendedState
 from soulpad.store.layout import ParcelPaths
 from soulpad.store.parcel import Disk, Machine, ParcelDescription
 from soulpad.store.stick import ParcelRequirement, StickDescription
@@ -54,6 +55,8 @@ SUSPENDED = CheckpointManifest(
         vmm="QEMU 10.0.13",
         machine=MACHINE,
     ),
+    occasion="while-running",
+    identity=(FileIdentity("ram.img", 131, 1763700000123456789), FileIdentity("disk-0.img", 132, 1763700000123456790)),
 )
 DISK_ONLY = CheckpointManifest(generation=0, parent=None, taken_at=1763600000, disk_bytes=(1 << 30,))
 LIVE = LiveRecord(generation=7, clean=False, began_at=1763703600)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from soulpad.session import parcels
+from soulpad.session import live
 from soulpad.session.parcels import Parcel
 from soulpad.store.checkpoint import MANIFEST_NAME, CheckpointManifest, SuspendedState, expected_files
 from soulpad.store.layout import ParcelPaths
@@ -55,8 +55,8 @@ def make_parcel(root: Path, current: int = OLD) -> Parcel:
 
 def run_session(parcel: Parcel) -> None:
     """The VM ran in live/ and was stopped: every live file is of the new moment."""
-    parcels.begin_live(parcel, parcel.current(), with_ram=True)
-    parcels.withdraw_clean(parcel)
+    live.begin_live(parcel, parcel.current(), with_ram=True)
+    live.withdraw_clean(parcel)
     write_files(parcel.paths.live, NEW)
 
 

@@ -17,7 +17,7 @@ from soulpad.base.errors import CannotResume
 from soulpad.session.parcels import Parcel
 from soulpad.session.stopping import StopRequested
 from soulpad.session.thispc import ThisPc
-from soulpad.store.checkpoint import CheckpointManifest
+from soulpad.store.checkpoint import CheckpointManifest, Occasion, SuspendedState
 from soulpad.store.layout import ParcelPaths
 from soulpad.store.parcel import Disk, Machine, ParcelDescription
 
@@ -37,15 +37,15 @@ def choices() -> Iterator[Any]:
 
 
 class FakeConsole:
-    """A person who always chooses the same place."""
+    """A person who chooses these places, one after the other."""
 
-    def __init__(self, choice: int) -> None:
-        self.choice = choice
+    def __init__(self, *choices: int) -> None:
+        self.choices = list(choices)
         self.asked: list[tuple[str, list[str], list[str], int]] = []
 
     def choose(self, title: str, text: Sequence[str], options: Sequence[str], default: int = 0) -> int:
         self.asked.append((title, list(text), list(options), default))
-        return self.choice
+        return self.choices.pop(0)
 
 
 class FakeStopping:
@@ -68,15 +68,13 @@ def make_parcel(root: Path, name: str = "work") -> Parcel:
     return Parcel(ParcelPaths(root, description.uuid), description)
 
 
-@pytest.fixture
-def crashed(tmp_path: Path) -> Parcel:
-    parcel = make_parcel(tmp_path)
-    folder = parcel.paths.checkpoint(0)
-    folder.mkdir(parents=True)
-    (folder / "disk-0.img").write_bytes(bytes(512))
-    (folder / "checkpoint.json").write_bytes(CheckpointManifest(0, None, 1763700000, (512,)).encode())
-    parcel.paths.current.write_text("0\n")
-    return parcel
+SUSPENDED_STATE = SuspendedState(0, 0, "", "kvm", "", Machine(256, (Disk("disk-0.img", 512),)))
+
+
+def made(generation: int, occasion: Occasion = "suspend") -> CheckpointManifest:
+    cold = occasion in ("created", "shut-down", "cut-off")
+    state = None if cold else SUSPENDED_STATE
+    return CheckpointManifest(generation, None, 1763700000 + generation, (512,), state, occasion)
 
 
 def test_a_question_ends_with_changing_nothing_which_ends_the_session(choices: Any) -> None:
@@ -104,31 +102,74 @@ def test_one_of_several_parcels_is_chosen_by_name(choices: Any, tmp_path: Path) 
     assert console.asked[0][2] == ["home", "work", choices.SWITCH_OFF]
 
 
-@pytest.mark.parametrize(("choice", "from_disk"), [(0, False), (1, True)])
+NEWEST, OTHERS = made(7, "while-running"), [made(6), made(5, "cut-off")]
+
+
+@pytest.mark.parametrize(("choice", "manifest", "cold"), [(0, NEWEST, False), (1, None, True)])
 def test_after_a_crash_the_person_goes_back_or_restarts_from_the_disk(
-    choices: Any, crashed: Parcel, choice: int, from_disk: bool
+    choices: Any, choice: int, manifest: CheckpointManifest | None, cold: bool
 ) -> None:
     console = FakeConsole(choice)
-    assert choices.after_crash(console, STOPPING, crashed) is from_disk
+    assert choices.after_crash(console, STOPPING, NEWEST, []) == choices.Beginning(manifest, cold)
     [(_, text, options, default)] = console.asked
-    assert default == 0 and options[0].startswith("Go back to the disk as it was at ")
+    assert default == 0 and options[0].startswith("Go back to the session as it was at ")
     assert "kept on the stick" in " ".join(text)
 
 
-def test_after_a_crash_the_pc_can_be_switched_off_with_nothing_changed(choices: Any, crashed: Parcel) -> None:
-    before = sorted(crashed.paths.folder.rglob("*"))
-    with pytest.raises(StopRequested):
-        choices.after_crash(FakeConsole(2), STOPPING, crashed)
-    assert sorted(crashed.paths.folder.rglob("*")) == before
-
-
-def test_a_refusal_is_shown_with_its_reason_and_what_helps(choices: Any) -> None:
+def test_after_a_crash_with_a_damaged_checkpoint_the_disk_and_older_moments_are_offered(choices: Any) -> None:
     console = FakeConsole(0)
-    choices.after_refusal(console, STOPPING, CannotResume("It does not fit.", "Use another PC."))
-    [(_, text, options, _)] = console.asked
-    assert text[:2] == ["It does not fit.", "Use another PC."] and len(options) == 2
+    assert choices.after_crash(console, STOPPING, None, OTHERS) == choices.Beginning(None, cold=True)
+    assert [option.split()[0] for option in console.asked[0][2]] == ["Restart", "Choose", "Change"]
+
+
+def test_after_a_crash_the_pc_can_be_switched_off_with_nothing_chosen(choices: Any) -> None:
     with pytest.raises(StopRequested):
-        choices.after_refusal(FakeConsole(1), STOPPING, CannotResume("no"))
+        choices.after_crash(FakeConsole(3), STOPPING, NEWEST, OTHERS)
+
+
+@pytest.mark.parametrize(
+    ("answers", "manifest", "cold", "branch"),
+    [
+        ((0, 0), OTHERS[0], False, False),
+        ((0, 1), OTHERS[0], False, True),
+        ((0, 2), OTHERS[0], True, False),
+        ((1, 0), OTHERS[1], True, False),
+        ((1, 1), OTHERS[1], True, True),
+    ],
+)
+def test_an_older_moment_is_gone_on_from_branched_or_booted_anew(
+    choices: Any, answers: tuple[int, ...], manifest: CheckpointManifest, cold: bool, branch: bool
+) -> None:
+    console = FakeConsole(*answers)
+    assert choices.choose_moment(console, STOPPING, OTHERS) == choices.Beginning(manifest, cold, branch)
+    moments = console.asked[0][2]
+    assert "suspended" in moments[0] and "power cut" in moments[1]
+
+
+def test_a_disk_without_memory_is_not_offered_to_be_booted_twice(choices: Any) -> None:
+    console = FakeConsole(1, 2)
+    with pytest.raises(StopRequested):
+        choices.choose_moment(console, STOPPING, OTHERS)
+
+
+def test_a_refusal_is_shown_with_its_reason_what_helps_and_what_can_be_had_instead(choices: Any) -> None:
+    refusal = CannotResume("It does not fit.", "Use another PC.")
+    console = FakeConsole(1)
+    beginning = choices.after_refusal(console, STOPPING, refusal, [made(6)], made(7))
+    assert beginning == choices.Beginning(made(7), cold=True)
+    [(_, text, options, _)] = console.asked
+    assert text[:2] == ["It does not fit.", "Use another PC."] and len(options) == 3
+    assert choices.after_refusal(FakeConsole(0), STOPPING, refusal, [made(6)], made(7)) == choices.Beginning(made(6))
+    with pytest.raises(StopRequested):
+        choices.after_refusal(FakeConsole(0), STOPPING, refusal, [], None)
+
+
+def test_a_nearly_full_stick_is_said_with_what_is_free_and_what_will_happen(choices: Any) -> None:
+    console = FakeConsole(0)
+    choices.with_little_room(console, STOPPING, 100 << 20)
+    assert "100 MiB" in console.asked[0][1][0]
+    with pytest.raises(StopRequested):
+        choices.with_little_room(FakeConsole(1), STOPPING, 100 << 20)
 
 
 @pytest.mark.parametrize(("flag", "setting"), [("vmx", "VT-x"), ("svm", "SVM Mode"), (None, "AMD-V")])

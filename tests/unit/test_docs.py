@@ -22,9 +22,10 @@ from builder.store.luks import slot_token
 from demo.evidence import report_of
 from demo.stations import Stay
 from soulpad.cli.main import COMMANDS, parser_for
-from soulpad.session.parcels import LiveRecord, write_record
+from soulpad.session.live import write_record
+from soulpad.session.parcels import LiveRecord
 from soulpad.session.stages import StageClock, append_to_log
-from soulpad.store.checkpoint import CheckpointManifest, SuspendedState
+from soulpad.store.checkpoint import CheckpointManifest, FileIdentity, SuspendedState
 from soulpad.store.parcel import Disk, Machine, ParcelDescription
 from soulpad.store.stick import ROLES, ParcelRequirement, StickDescription
 
@@ -84,7 +85,8 @@ def parcel_fields() -> dict[str, Any]:
 def checkpoint_fields() -> dict[str, Any]:
     """The machine's own fields stand on the page once, at parcel.json."""
     state = SuspendedState(512, 512, "", "kvm", "", MACHINE)
-    fields = dict(json.loads(CheckpointManifest(1, 0, 0, (512,), state).encode()))
+    identity = (FileIdentity("disk-0.img", 1, 1),)
+    fields = dict(json.loads(CheckpointManifest(1, 0, 0, (512,), state, "suspend", identity).encode()))
     fields["suspended"]["machine"] = None
     return fields
 

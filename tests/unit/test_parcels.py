@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from soulpad.base.errors import CannotResume, StoreDamaged, UnknownFormat
-from soulpad.session import parcels
+from soulpad.base.reflink import clone
+from soulpad.session import live, parcels, retention
 from soulpad.session.parcels import Parcel
 from soulpad.store.checkpoint import DEVICE_STATE_NAME, MANIFEST_NAME, RAM_NAME
 from soulpad.store.layout import ParcelPaths
@@ -25,6 +25,7 @@ from tests.unit.parcel_store import (
     STATE_BYTES,
     UUID,
     add_checkpoint,
+    content,
     make_parcel,
     manifest_of,
     moments_in,
@@ -40,43 +41,46 @@ def parcel(tmp_path: Path) -> Parcel:
 
 
 def test_the_checkpoint_itself_is_never_run(parcel: Parcel) -> None:
-    live = parcels.begin_live(parcel, parcel.current(), with_ram=True)
+    folder = live.begin_live(parcel, parcel.current(), with_ram=True)
     assert moments_in(parcel.paths.checkpoint(OLD)) == {OLD}
     for name in ("disk-0.img", RAM_NAME):
-        assert (live / name).read_bytes() == (parcel.paths.checkpoint(OLD) / name).read_bytes()
-        (live / name).write_bytes(b"the guest wrote this")
+        assert (folder / name).read_bytes() == (parcel.paths.checkpoint(OLD) / name).read_bytes()
+        (folder / name).write_bytes(b"the guest wrote this")
     require_whole(parcel, OLD)
-    assert not (live / MANIFEST_NAME).exists() and not (live / DEVICE_STATE_NAME).exists()
+    assert not (folder / MANIFEST_NAME).exists() and not (folder / DEVICE_STATE_NAME).exists()
 
 
 def test_a_live_folder_is_clean_until_the_machine_runs(parcel: Parcel) -> None:
-    parcels.begin_live(parcel, parcel.current(), with_ram=False)
+    live.begin_live(parcel, parcel.current(), with_ram=False)
     record = parcel.live_record()
     assert record is not None and record.clean and record.generation == OLD
-    parcels.withdraw_clean(parcel)
+    live.withdraw_clean(parcel)
     assert parcel.live_record() == replace(record, clean=False)
 
 
 def test_without_ram_only_the_disks_are_cloned(parcel: Parcel) -> None:
-    live = parcels.begin_live(parcel, parcel.current(), with_ram=False)
-    assert sorted(path.name for path in live.iterdir()) == ["disk-0.img", "session.json"]
+    folder = live.begin_live(parcel, parcel.current(), with_ram=False)
+    assert sorted(path.name for path in folder.iterdir()) == ["disk-0.img", "session.json"]
 
 
 def test_a_clean_live_folder_and_a_half_cloned_one_are_replaced(parcel: Parcel) -> None:
-    parcels.begin_live(parcel, parcel.current(), with_ram=True)
+    live.begin_live(parcel, parcel.current(), with_ram=True)
     partial = parcel.paths.folder / "live.partial"
     partial.mkdir()
     (partial / "stray").touch()
-    live = parcels.begin_live(parcel, parcel.current(), with_ram=False)
-    assert not partial.exists() and not parcel.paths.kept.exists()
-    assert not (live / RAM_NAME).exists() and not (live / "stray").exists()
+    folder = live.begin_live(parcel, parcel.current(), with_ram=False)
+    assert not partial.exists() and parcel.generations() == [OLD]
+    assert not (folder / RAM_NAME).exists() and not (folder / "stray").exists()
 
 
 def test_what_a_crashed_machine_wrote_is_kept_aside_when_another_session_begins(parcel: Parcel) -> None:
     run_session(parcel)
-    parcels.begin_live(parcel, parcel.current(), with_ram=True)
-    [kept] = parcel.paths.kept.iterdir()
-    assert moments_in(kept) == {NEW}
+    live.begin_live(parcel, parcel.current(), with_ram=True)
+    kept = parcel.verified(NEW)
+    assert (kept.kind, kept.occasion, kept.parent) == ("disk-only", "cut-off", OLD)
+    assert (parcel.paths.checkpoint(NEW) / "disk-0.img").read_bytes() == content(NEW, DISK_BYTES)
+    assert not (parcel.paths.checkpoint(NEW) / RAM_NAME).exists()
+    assert parcel.current_generation() == OLD
     record = parcel.live_record()
     assert record is not None and record.clean
 
@@ -84,34 +88,34 @@ def test_what_a_crashed_machine_wrote_is_kept_aside_when_another_session_begins(
 def test_a_clone_that_fails_leaves_what_was_in_live(parcel: Parcel) -> None:
     run_session(parcel)
     (parcel.paths.checkpoint(OLD) / RAM_NAME).unlink()
-    with pytest.raises(Exception, match="cp"):
-        parcels.begin_live(parcel, manifest_of(OLD), with_ram=True)
+    with pytest.raises(FileNotFoundError):
+        live.begin_live(parcel, manifest_of(OLD), with_ram=True)
     assert moments_in(parcel.paths.live) == {NEW}
 
 
 def test_a_session_without_a_record_is_not_started(parcel: Parcel) -> None:
     parcel.paths.live.mkdir()
     with pytest.raises(StoreDamaged):
-        parcels.withdraw_clean(parcel)
+        live.withdraw_clean(parcel)
 
 
-def test_crashes_in_the_same_second_are_kept_side_by_side(parcel: Parcel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(time, "strftime", lambda *_: "20251121-084000")
-    targets = []
+def test_crashes_in_the_same_second_are_kept_side_by_side_and_none_becomes_current(parcel: Parcel) -> None:
     for moment in (1, 2, 3):
         write_files(parcel.paths.live, moment)
-        targets.append(parcels.keep_aside(parcel))
+        kept = live.keep_aside(parcel)
         assert not parcel.paths.live.exists()
-    assert len(set(targets)) == 3
-    assert [moments_in(target) for target in targets] == [{1}, {2}, {3}]
+        assert (parcel.paths.checkpoint(kept) / "disk-0.img").read_bytes() == content(moment, DISK_BYTES)
+    assert parcel.generations() == [OLD, OLD + 1, OLD + 2, OLD + 3]
+    assert live.adopt_finished_suspend(parcel) is None
+    require_whole(parcel, OLD)
 
 
 @pytest.mark.parametrize("current", [0, 1, 5, 6, 7])
-def test_pruning_keeps_the_newest_three_and_the_current_one(tmp_path: Path, current: int) -> None:
+def test_pruning_keeps_the_newest_three_and_the_current_one_of_a_day(tmp_path: Path, current: int) -> None:
     parcel = make_parcel(tmp_path, current)
     for moment in range(8):
         add_checkpoint(parcel, moment)
-    parcels.prune(parcel)
+    retention.prune(parcel)
     assert parcel.generations() == sorted({5, 6, 7, current})
     require_whole(parcel, current)
 
@@ -219,10 +223,9 @@ def test_a_store_without_parcels_and_a_parcel_without_description_are_refused(tm
         parcels.parcels_in(tmp_path)
 
 
-def test_a_clone_has_the_bytes_and_the_mode_of_its_source(tmp_path: Path) -> None:
+def test_a_clone_has_the_bytes_of_its_source_and_is_for_its_owner_only(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(bytes(100_000) + b"end")
-    source.chmod(0o600)
-    parcels.clone(source, target)
+    clone(source, target)
     assert target.read_bytes() == source.read_bytes()
     assert target.stat().st_mode & 0o777 == 0o600

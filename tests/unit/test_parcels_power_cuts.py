@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from soulpad.session import parcels
+from soulpad.session import live, retention
 from soulpad.session.parcels import LiveRecord, Parcel
 from soulpad.store.checkpoint import MANIFEST_NAME, RAM_NAME, expected_files
 from tests.unit.parcel_store import (
@@ -36,9 +36,9 @@ def parcel(tmp_path: Path) -> Parcel:
 
 
 def suspend(parcel: Parcel) -> None:
-    parcels.flush(parcel, manifest_of(NEW))
-    parcels.commit(parcel, manifest_of(NEW))
-    parcels.prune(parcel)
+    live.flush(parcel.paths.live, manifest_of(NEW))
+    live.commit(parcel, manifest_of(NEW))
+    retention.prune(parcel)
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def outcome_of_cut(parcel: Parcel, step: int) -> int:
     with power(step), suppress(PowerCut):
         suspend(parcel)
     require_whole(parcel, parcel.current_generation())
-    parcels.adopt_finished_suspend(parcel)
+    live.adopt_finished_suspend(parcel)
     found = parcel.current_generation()
     require_whole(parcel, found)
     return found
@@ -90,9 +90,9 @@ def test_a_power_cut_at_any_step_of_adopting_is_made_up_for_by_adopting_again(tm
         run_session(parcel)
         (parcel.paths.live / MANIFEST_NAME).write_bytes(manifest_of(NEW).encode())
         with power(step), suppress(PowerCut):
-            parcels.adopt_finished_suspend(parcel)
+            live.adopt_finished_suspend(parcel)
         require_whole(parcel, parcel.current_generation())
-        parcels.adopt_finished_suspend(parcel)
+        live.adopt_finished_suspend(parcel)
         require_whole(parcel, NEW)
 
 
@@ -101,17 +101,17 @@ def cut_in_commit(parcel: Parcel, patch: pytest.MonkeyPatch, target: object, nam
         raise PowerCut
 
     run_session(parcel)
-    parcels.flush(parcel, manifest_of(NEW))
+    live.flush(parcel.paths.live, manifest_of(NEW))
     with patch.context() as patched, pytest.raises(PowerCut):
         patched.setattr(target, name, cut)
-        parcels.commit(parcel, manifest_of(NEW))
+        live.commit(parcel, manifest_of(NEW))
 
 
 def test_a_cut_before_the_manifest_is_durable_keeps_the_old_checkpoint_and_the_unclean_disk(
     parcel: Parcel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cut_in_commit(parcel, monkeypatch, parcels, "write_durably")
-    assert parcels.adopt_finished_suspend(parcel) is None
+    cut_in_commit(parcel, monkeypatch, live, "write_durably")
+    assert live.adopt_finished_suspend(parcel) is None
     require_whole(parcel, OLD)
     record = parcel.live_record()
     assert record is not None and not record.clean and record.generation == OLD
@@ -122,7 +122,7 @@ def test_a_cut_after_the_manifest_is_durable_is_adopted_from_live(
     parcel: Parcel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_session(parcel)
-    parcels.flush(parcel, manifest_of(NEW))
+    live.flush(parcel.paths.live, manifest_of(NEW))
     with monkeypatch.context() as patched, pytest.raises(PowerCut), power(None):
         original = Path.replace
 
@@ -132,9 +132,9 @@ def test_a_cut_after_the_manifest_is_durable_is_adopted_from_live(
             return original(self, target)
 
         patched.setattr(Path, "replace", cut_at_live)
-        parcels.commit(parcel, manifest_of(NEW))
+        live.commit(parcel, manifest_of(NEW))
     require_whole(parcel, OLD)
-    assert parcels.adopt_finished_suspend(parcel) == NEW
+    assert live.adopt_finished_suspend(parcel) == NEW
     require_whole(parcel, NEW)
     assert parcel.live_record() is None
 
@@ -142,10 +142,10 @@ def test_a_cut_after_the_manifest_is_durable_is_adopted_from_live(
 def test_a_cut_before_current_is_written_is_adopted_from_the_checkpoints(
     parcel: Parcel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cut_in_commit(parcel, monkeypatch, parcels, "set_current")
+    cut_in_commit(parcel, monkeypatch, live, "set_current")
     require_whole(parcel, OLD)
     assert not parcel.paths.live.exists()
-    assert parcels.adopt_finished_suspend(parcel) == NEW
+    assert live.adopt_finished_suspend(parcel) == NEW
     require_whole(parcel, NEW)
 
 
@@ -153,7 +153,7 @@ def test_an_undisturbed_suspend_leaves_nothing_to_adopt_and_no_live_files(parcel
     run_session(parcel)
     suspend(parcel)
     require_whole(parcel, NEW)
-    assert parcels.adopt_finished_suspend(parcel) is None
+    assert live.adopt_finished_suspend(parcel) is None
     assert sorted(path.name for path in parcel.paths.folder.iterdir()) == ["checkpoints", "current", "parcel.json"]
     assert not (parcel.paths.checkpoint(NEW) / "session.json").exists()
 
@@ -163,8 +163,8 @@ def test_every_file_is_durable_before_a_manifest_vouches_for_it(
 ) -> None:
     run_session(parcel)
     durable: list[Path] = []
-    monkeypatch.setattr(parcels, "fsync_path", durable.append)
-    parcels.flush(parcel, manifest_of(NEW))
+    monkeypatch.setattr(live, "fsync_path", durable.append)
+    live.flush(parcel.paths.live, manifest_of(NEW))
     assert {path.name for path in durable if path.parent == parcel.paths.live} == set(expected_files(manifest_of(NEW)))
     assert durable[-1] == parcel.paths.live
 
@@ -172,7 +172,7 @@ def test_every_file_is_durable_before_a_manifest_vouches_for_it(
 def test_a_newer_checkpoint_that_is_damaged_is_not_adopted(parcel: Parcel) -> None:
     add_checkpoint(parcel, NEW)
     (parcel.paths.checkpoint(NEW) / RAM_NAME).write_bytes(b"short")
-    assert parcels.adopt_finished_suspend(parcel) is None
+    assert live.adopt_finished_suspend(parcel) is None
     require_whole(parcel, OLD)
 
 
@@ -180,9 +180,9 @@ def test_a_manifest_that_was_refused_once_never_vouches_for_what_a_cold_start_wr
     run_session(parcel)
     (parcel.paths.live / MANIFEST_NAME).write_bytes(manifest_of(NEW).encode())
     (parcel.paths.live / RAM_NAME).unlink()
-    assert parcels.adopt_finished_suspend(parcel) is None
+    assert live.adopt_finished_suspend(parcel) is None
     (parcel.paths.live / RAM_NAME).write_bytes(bytes(RAM_BYTES))  # the cold start's RAM, of the same size
-    assert parcels.adopt_finished_suspend(parcel) is None
+    assert live.adopt_finished_suspend(parcel) is None
     require_whole(parcel, OLD)
     assert parcel.live_record() == LiveRecord(OLD, clean=False, began_at=_began_at(parcel))
 

@@ -114,7 +114,7 @@ def test_what_would_spoil_a_screen_cannot_be_a_name(name: str) -> None:
 
 def test_everything_of_a_parcel_lies_in_its_own_folder() -> None:
     paths = ParcelPaths(Path("/store"), "u")
-    below = [paths.description, paths.checkpoint(7), paths.live, paths.live_session, paths.kept, paths.current]
+    below = [paths.description, paths.checkpoint(7), paths.live, paths.live_session, paths.current]
     assert all(path.is_relative_to(paths.folder) for path in below) and len(set(below)) == len(below)
     assert paths.checkpoint(7) == Path("/store/parcels/u/checkpoints/7")
 

@@ -87,7 +87,6 @@ def _parcel_fields(parcel: ParcelView) -> dict[str, Any]:
         "current": next((view.generation for view in parcel.checkpoints if view.current), None),
         "checkpoints": [_checkpoint_fields(view) for view in parcel.checkpoints],
         "in_session": parcel.in_session,
-        "kept": list(parcel.kept),
     }
 
 
@@ -99,6 +98,7 @@ def _checkpoint_fields(view: CheckpointView) -> dict[str, Any]:
         "kind": manifest.kind if manifest else None,
         "parent": manifest.parent if manifest else None,
         "taken_at": manifest.taken_at if manifest else None,
+        "occasion": manifest.occasion if manifest else None,
         "size_bytes": view.size_bytes,
         "allocated_bytes": view.allocated_bytes,
         "accelerator": manifest.suspended.accelerator if manifest and manifest.suspended else None,
@@ -150,13 +150,12 @@ def _show_parcel(parcel: ParcelView) -> None:
         people.print(f"  {machine.memory_mib} MiB of memory, {machine.vcpus} CPU(s) of {escape(machine.cpu_model)}")
     if parcel.in_session:
         people.print("  a session's scratch is there: it runs now, or did not end in order")
-    if parcel.kept:
-        people.print(f"  kept aside after a crash: {escape(', '.join(parcel.kept))}")
-    table = Table("", "checkpoint", "kind", "taken", "size", "in the store", box=None, pad_edge=False)
+    table = Table("", "checkpoint", "kind", "made", "taken", "size", "in the store", box=None, pad_edge=False)
     for view in parcel.checkpoints:
         kind = view.manifest.kind if view.manifest else "damaged"
+        made = view.manifest.occasion if view.manifest else ""
         taken = datetime.fromtimestamp(view.manifest.taken_at).isoformat(" ", "minutes") if view.manifest else ""
         mark = "current" if view.current else ""
         sizes = format_bytes(view.size_bytes), format_bytes(view.allocated_bytes)
-        table.add_row(mark, str(view.generation), kind, taken, *sizes)
+        table.add_row(mark, str(view.generation), kind, made, taken, *sizes)
     people.print(table)

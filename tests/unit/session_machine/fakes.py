@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from soulpad.session import parcels
+from soulpad.session import live
 from soulpad.session.parcels import LiveRecord, Parcel
 from soulpad.session.thispc import ThisPc
 from soulpad.store.checkpoint import (
@@ -146,10 +146,10 @@ def make_parcel(root: Path, manifest: CheckpointManifest) -> Parcel:
 
 def crash(parcel: Parcel, generation: int = OLD) -> None:
     """What a power cut leaves in live/: a disk and RAM that the guest wrote to, and a record that is not clean."""
-    live = parcels.begin_live(parcel, parcel.current(), with_ram=True)
+    folder = live.begin_live(parcel, parcel.current(), with_ram=True)
     for name in (DISK_NAME, RAM_NAME):
-        write_at_start(live / name, GUEST_WROTE)
-    parcels.write_record(live, LiveRecord(generation, clean=False, began_at=1763700000))
+        write_at_start(folder / name, GUEST_WROTE)
+    live.write_record(folder, LiveRecord(generation, clean=False, began_at=1763700000))
 
 
 def files_in(folder: Path) -> dict[str, bytes]:

@@ -80,12 +80,12 @@ def test_a_start_from_a_crashed_session_keeps_its_disk_and_drops_its_ram(
     machine: Any, parcel: Parcel, hypervisor: FakeHypervisor
 ) -> None:
     crash(parcel)
-    machine.start_cold(parcel, hypervisor, WITH_KVM, StageClock("resume"), from_live=True)
+    machine.start_from_crash(parcel, hypervisor, WITH_KVM, StageClock("resume"), parcel.live_record())
     [started] = hypervisor.machines
     assert started.disk == parcel.paths.live / DISK_NAME
     assert started.disk_at_start == written_over(content(OLD, DISK_BYTES))
     assert started.ram_at_start == bytes(RAM_BYTES) and started.ram_blocks_at_start == 0
-    assert not started.incoming and not parcel.paths.kept.exists()
+    assert not started.incoming and parcel.generations() == [OLD]
 
 
 def test_a_crashed_session_is_never_called_clean_again_and_remembers_where_it_came_from(
@@ -93,7 +93,7 @@ def test_a_crashed_session_is_never_called_clean_again_and_remembers_where_it_ca
 ) -> None:
     add_checkpoint(parcel, manifest_of(3))
     crash(parcel, generation=3)
-    running = machine.start_cold(parcel, hypervisor, WITH_KVM, StageClock("resume"), from_live=True)
+    running = machine.start_from_crash(parcel, hypervisor, WITH_KVM, StageClock("resume"), parcel.live_record())
     assert hypervisor.calls == [("start", False), ("run", False)]
     assert running.generation == 3
     assert parcel.live_record() == LiveRecord(3, clean=False, began_at=1763700000)
@@ -105,6 +105,6 @@ def test_a_crashed_session_whose_start_fails_keeps_its_disk(
     crash(parcel)
     hypervisor.failures["start"] = SoulpadError("the virtual machine did not start")
     with pytest.raises(SoulpadError, match="did not start"):
-        machine.start_cold(parcel, hypervisor, WITH_KVM, StageClock("resume"), from_live=True)
+        machine.start_from_crash(parcel, hypervisor, WITH_KVM, StageClock("resume"), parcel.live_record())
     assert (parcel.paths.live / DISK_NAME).read_bytes() == written_over(content(OLD, DISK_BYTES))
     assert not is_clean(parcel)

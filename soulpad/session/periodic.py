@@ -1,0 +1,100 @@
+"""Checkpoints beside the running session: every few minutes, when a person asks for one, and when the battery is low.
+
+The interval follows the stick: at most a share of LEAST_PAUSE_SHARE of the time goes to them. One runs at a time, and
+none once the session is to end.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from soulpad.base.errors import SoulpadError
+from soulpad.session.battery import Battery, read_battery
+from soulpad.session.report import report
+
+log = logging.getLogger("soulpad.session")
+
+LEAST_INTERVAL_SECONDS = 180.0
+MOST_INTERVAL_SECONDS = 1800.0
+SHARE = 0.05
+LOOK_SECONDS = 10.0
+BATTERY_LOW_PERCENT = 10
+BATTERY_EMPTY_PERCENT = 4
+
+
+def next_interval(took_seconds: float) -> float:
+    """Seconds until the next checkpoint, after one that took so long: a slow stick is left alone for longer."""
+    return min(MOST_INTERVAL_SECONDS, max(LEAST_INTERVAL_SECONDS, took_seconds / SHARE))
+
+
+class PeriodicCheckpoints:
+    """``make`` makes one checkpoint; ``end_session`` asks for the suspend (the battery is nearly empty). Both are
+    called in a thread of its own, between ``start`` and ``stop``."""
+
+    def __init__(
+        self,
+        make: Callable[[], None],
+        end_session: Callable[[], None],
+        battery: Callable[[], Battery | None] = read_battery,
+    ) -> None:
+        self._make = make
+        self._end_session = end_session
+        self._battery = battery
+        self._wake = threading.Event()
+        self._asked = False
+        self._ending = False
+        self._warned = False
+        self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
+
+    def start(self) -> None:
+        """Begins; the first checkpoint is made after the least interval."""
+        self._thread.start()
+
+    def make_one_now(self) -> None:
+        """Asks for a checkpoint without waiting for the interval; returns at once."""
+        self._asked = True
+        self._wake.set()
+
+    def stop(self) -> None:
+        """No more checkpoints; waits for one that is being made."""
+        self._ending = True
+        self._wake.set()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _run(self) -> None:
+        due = time.monotonic() + LEAST_INTERVAL_SECONDS
+        while not self._ending:
+            self._wake.wait(min(LOOK_SECONDS, max(0.0, due - time.monotonic())))
+            self._wake.clear()
+            if self._ending:
+                return
+            self._look_at_battery()
+            if self._asked or time.monotonic() >= due:
+                self._asked = False
+                due = time.monotonic() + next_interval(self._make_one())
+
+    def _make_one(self) -> float:
+        """Seconds that it took. A failure is no reason to end a session."""
+        began = time.monotonic()
+        try:
+            self._make()
+        except (SoulpadError, OSError) as error:
+            log.warning("no checkpoint could be made: %s", error)
+            report("checkpoint-failed", reason=str(error))
+        return time.monotonic() - began
+
+    def _look_at_battery(self) -> None:
+        state = self._battery()
+        if state is None or not state.discharging or state.percent > BATTERY_LOW_PERCENT:
+            self._warned = False
+        elif state.percent <= BATTERY_EMPTY_PERCENT:
+            report("battery-empty", percent=state.percent)
+            self._ending = True
+            self._end_session()
+        elif not self._warned:
+            self._warned = self._asked = True
+            report("battery-low", percent=state.percent)
