@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.lab.guest import GuestSerial
+from benchmarks.lab.guest import GuestSerial, Message
 from benchmarks.lab.resume_request import Request
 from benchmarks.lab.store import Measurement, Store
 from soulpad.session import machine
@@ -40,13 +40,23 @@ def measure(request: Request, store: Store, hypervisor: Hypervisor, port: GuestS
 
 
 def one_run(side: Side, work_mib: int) -> dict[str, object]:
-    """Resume, check all memory, suspend; and once more with ``work_mib`` rewritten before the suspend."""
+    """Resume, check all memory, suspend; once more with ``work_mib`` rewritten before the suspend; and once more with
+    so much rewritten before a checkpoint beside the session, which is then cut off and gone back to."""
     running, resumed, resume_stages = resume(side)
     side.port.verify()
     suspended, suspend_stages = suspend(side, running)
     running, _, _ = resume(side)
     side.port.command(f"touch {work_mib}")
     worked, _ = suspend(side, running)
+    running, _, _ = resume(side)
+    side.port.command(f"touch {work_mib}")
+    saved = side.port.last_report()
+    checkpointed, checkpoint_stages = checkpoint(side, running)
+    side.port.verify()
+    running.machine.kill()
+    running, _, _ = resume(side, saved)
+    side.port.verify()
+    suspend(side, running)
     return {
         "resume_seconds": resumed.seconds,
         "read_bytes_before_output": resumed.traffic.read_bytes,
@@ -54,13 +64,16 @@ def one_run(side: Side, work_mib: int) -> dict[str, object]:
         "suspend_written_bytes": suspended.traffic.written_bytes,
         "suspend_after_work_seconds": worked.seconds,
         "suspend_after_work_written_bytes": worked.traffic.written_bytes,
-        "stages": {"resume": resume_stages, "suspend": suspend_stages},
+        "checkpoint_seconds": checkpointed.seconds,
+        "checkpoint_stopped_seconds": checkpoint_stages["VM stopped"],
+        "checkpoint_written_bytes": checkpointed.traffic.written_bytes,
+        "stages": {"resume": resume_stages, "suspend": suspend_stages, "checkpoint": checkpoint_stages},
     }
 
 
-def resume(side: Side) -> tuple[RunningParcel, Measurement, dict[str, float]]:
-    """From the mounted, cold store to the guest's first output."""
-    before, clock = side.port.last_report(), StageClock("resume")
+def resume(side: Side, saved: Message | None = None) -> tuple[RunningParcel, Measurement, dict[str, float]]:
+    """From the mounted, cold store to the guest's first output, which goes on from ``saved`` (None: its last one)."""
+    before, clock = saved or side.port.last_report(), StageClock("resume")
     side.store.make_cold()
     clock.skip()
     with side.store.measured() as result:
@@ -76,4 +89,12 @@ def suspend(side: Side, running: RunningParcel) -> tuple[Measurement, dict[str, 
     with side.store.measured() as result:
         machine.suspend(running, clock)
         side.store.sync()
+    return result, clock.seconds
+
+
+def checkpoint(side: Side, running: RunningParcel) -> tuple[Measurement, dict[str, float]]:
+    """One beside the running session, until it is current."""
+    clock = StageClock("checkpoint")
+    with side.store.measured() as result:
+        machine.checkpoint(running, clock)
     return result, clock.seconds

@@ -18,6 +18,9 @@ TITLES = {
     "suspend_written_bytes": "written by it",
     "suspend_after_work_seconds": "suspend after work",
     "suspend_after_work_written_bytes": "written by it",
+    "checkpoint_seconds": "checkpoint beside the session, after work",
+    "checkpoint_stopped_seconds": "guest stood still for it",
+    "checkpoint_written_bytes": "written by it",
 }
 
 
@@ -60,7 +63,7 @@ def table(size: Figures) -> Table:
     title = f"{size['memory_mib']} MiB guest, {size['touched_mib']} MiB of it filled"
     result = Table("", "SoulPad", "managed save", "ratio", title=title, title_justify="left")
     for name, words in TITLES.items():
-        words = f"{words} ({size['work_mib']} MiB)" if name == "suspend_after_work_seconds" else words
+        words = f"{words} ({size['work_mib']} MiB)" if words.endswith("after work") else words
         other, ratio = size["managed_save"].get(name), size["ratios"].get(name)
         result.add_row(words, shown(name, size["ours"][name]), shown(name, other), f"{ratio}" if ratio else "")
     return result
