@@ -42,6 +42,20 @@ STICK = StickDescription(
         ParcelRequirement("f3b9a2d4-1c60-4e0f-8f3a-7f2d9be01a11", "Nehalem-v1,-vme", 512, "kvm"),
     ),
 )
+SUSPENDED_STICK = StickDescription(
+    stick_id="5eed1e55",
+    host_version="0.1.0+4f1c2a9b",
+    keyboard="us",
+    parcels=(
+        ParcelRequirement(
+            "f3b9a2d4-1c60-4e0f-8f3a-7f2d9be01a11",
+            "Haswell-v2,-vme,-pcid,-invpcid,-erms,-rdrand,-xsaveopt,-tsc-deadline",
+            4096,
+            "kvm",
+            "QEMU 10.0.13",
+        ),
+    ),
+)
 SUSPENDED = CheckpointManifest(
     generation=7,
     parent=5,
@@ -90,6 +104,7 @@ WRITE: dict[str, Write] = dict.fromkeys(READ, lambda value, _: value.encode()) |
 
 EXPECTED = {
     "soulpad-stick-1.json": STICK,
+    "soulpad-stick-1-vmm.json": SUSPENDED_STICK,
     "soulpad-parcel-1.json": ParcelDescription("Wörk", MACHINE, UUID),
     "soulpad-checkpoint-1-suspended.json": SUSPENDED,
     "soulpad-checkpoint-1-disk-only.json": DISK_ONLY,

@@ -74,7 +74,7 @@ def field_paths(value: object, prefix: str = "") -> Iterator[str]:
 
 
 def stick_fields() -> dict[str, Any]:
-    requirement = ParcelRequirement("", "", 512, "any")
+    requirement = ParcelRequirement("", "", 512, "kvm", "QEMU 10.0.13")
     return dict(json.loads(StickDescription("0badcafe", "", "us", (requirement,)).encode()))
 
 

@@ -21,6 +21,7 @@ examples:
   soulpad create stick.img --size 8GiB --parcel demo=images/guest-demo.toml --generate-passphrase --key-file .
 
 A parcel is made from a disk image that qemu-img reads, a guest recipe (.toml), or the folder of a suspended parcel.
+CPU classes, for how old a PC may be: any-pc (default), x86-64-v2-aes, x86-64-v3 (docs/commands.md).
 Only the first build of a host needs root.
 exit codes: 0 done, 10 bad input, 11 passphrase too short, 40 no space, 41 a program failed,
   42 a program is missing, 130 interrupted"""
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--parcel",
         action="append",
         required=True,
-        metavar="NAME=GUEST[,memory=SIZE][,cpus=N]",
+        metavar="NAME=GUEST[,memory=SIZE][,cpus=N][,cpu-class=CLASS]",
         help="a parcel and what it is made from; may be given several times",
     )
     add_new_passphrase_arguments(parser)
