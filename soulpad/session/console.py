@@ -57,6 +57,10 @@ class Console:
         """Shows what is going on, with a sign of life."""
         self._exchange({"show": "working", "text": text})
 
+    def advise(self, text: Sequence[str]) -> None:
+        """Shows lines below the field of every passphrase prompt from now on; what is typed there stays."""
+        self._exchange({"show": "advice", "text": list(text)})
+
     def hide(self) -> None:
         """Leaves the screen and the keyboard to the viewer, until something is shown or asked."""
         self._exchange({"hide": True})

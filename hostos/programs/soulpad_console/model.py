@@ -21,13 +21,15 @@ class Model:
         self.layout_choice: LayoutChoice | None = None
         self.hidden = False
         self.power = NO
+        self.advice: list[str] = []
         self._awaited = ""
         self._early_passphrase: str | None = None
 
     @property
     def shown(self) -> Page:
-        """The page on the screen, with the keyboard's state put in."""
+        """The page on the screen, with the keyboard's state and the advice put in."""
         if isinstance(self.page, Prompt):
+            self.page.advice = self.advice
             self.page.keyboard = self.keyboard.title + (" (being set up)" if self.keyboard.changing else "")
         return self.layout_choice or self.page
 
@@ -96,6 +98,9 @@ class Model:
         if self.power in (WANTED, BEGUN) and request.kind in ("passphrase", "choice"):
             self.power = BEGUN
             return POWER_OFF
+        if request.kind == "advice":
+            self.advice = request.lines
+            return OK
         self._awaited = ""
         if request.kind == "hide":
             self.hidden, self.layout_choice = True, None

@@ -42,9 +42,11 @@ class Prompt(Page):
         self.note = ""
         self.caps_lock = False
         self.keyboard = ""
+        self.advice: list[str] = []
 
     def body(self, width: int) -> list[Row]:
         said = [*paragraphs([self.message], width, WARN), BLANK] if self.message else []
+        advice = [BLANK, *paragraphs(self.advice, width, WARN)] if self.advice else []
         field_text = " " + self.field.shown(width - 3)
         return [
             *said,
@@ -53,6 +55,7 @@ class Prompt(Page):
             ("Caps Lock is on." if self.caps_lock else "", WARN),
             (f"Keyboard: {self.keyboard}", PLAIN),
             (self.note, WARN),
+            *advice,
         ]
 
     def foot(self, width: int) -> list[Row]:
