@@ -14,7 +14,7 @@ from pathlib import Path
 from soulpad.base.errors import ProgramFailed, SoulpadError, WrongPassphrase
 from soulpad.base.run import run
 from soulpad.base.secrets import harden_process
-from soulpad.session import branches, live, machine, parcels, space, stages, viewer, volume
+from soulpad.session import branches, fitness, live, machine, parcels, space, stages, viewer, volume
 from soulpad.session.auxiliary import find_key
 from soulpad.session.choices import (
     Beginning,
@@ -60,6 +60,7 @@ def run_session(console: Console, libvirt_root: Path) -> None:
         pc = require_memory(this_pc())
         host = Host(pc, this_stick(), console, Hypervisor(libvirt_root, machine.VM_USER, "kvm"), stopping)
         host.hypervisor.warm_up()
+        fitness.advise(console, host.stick, pc)
         with ExitStack() as stack:
             clock = StageClock("resume")
             root = open_store(host, stack, clock)
