@@ -99,6 +99,28 @@ def test_a_passphrase_entered_before_the_service_is_there_is_kept_for_it(power_o
     assert answer(Service(pc).passphrase()) == b"early"
 
 
+@pytest.mark.parametrize(("columns", "lines"), [(80, 25), (90, 30)])
+def test_advice_comes_below_a_half_typed_passphrase_and_stays_for_the_next(
+    power_on: PowerOn, columns: int, lines: int
+) -> None:
+    pc = power_on(columns, lines)
+    pc.see_ready()
+    pc.type("half")
+    pc.see(BULLET * 4)
+    service = Service(pc)
+    advice = ["This PC's processor lacks " + "sse4_2, " * 30 + "which the parcel needs.", "It will be slower."]
+    service.tell(service.console.advise, advice)
+    shown = pc.see(BULLET * 4, "This PC's processor lacks", "which the parcel needs.", "It will be slower.", "F4 power")
+    rows = shown.split("\n")
+    assert BULLET in rows[pc.screen.cursor.y] and not pc.screen.cursor.hidden
+    assert all(row[:2].strip() == row[-2:].strip() == "" for row in rows)
+    asked = service.passphrase()
+    pc.type("way", ENTER)
+    assert answer(asked) == b"halfway"
+    service.passphrase("That passphrase does not open this stick.")
+    pc.see("That passphrase does not open this stick.", "It will be slower.")
+
+
 def test_a_choice_is_made_with_arrows_or_digits(power_on: PowerOn) -> None:
     pc = power_on(100, 37)
     service = Service(pc)

@@ -76,15 +76,17 @@ def test_a_passphrase_comes_as_a_secret_in_utf8(scripted: Make) -> None:
 
 
 def test_every_call_is_one_request_of_the_protocol(scripted: Make) -> None:
-    server, console = scripted([{"choice": 1}, {"ok": True}, {"ok": True}, {"ok": True}])
+    server, console = scripted([{"choice": 1}, {"ok": True}, {"ok": True}, {"ok": True}, {"ok": True}])
     assert console.choose("Which?", ("Think.",), ("a", "b"), 1) == 1
     console.message("Done", ["Bye."])
     console.working("Unlocking")
+    console.advise(("Slow here.",))
     console.hide()
     assert server.requests == [
         {"ask": "choice", "title": "Which?", "text": ["Think."], "options": ["a", "b"], "default": 1},
         {"show": "message", "title": "Done", "text": ["Bye."]},
         {"show": "working", "text": "Unlocking"},
+        {"show": "advice", "text": ["Slow here."]},
         {"hide": True},
     ]
     assert server.connections == 1

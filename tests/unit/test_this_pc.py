@@ -11,7 +11,16 @@ import pytest
 from soulpad.base.errors import MissingProgram, ProgramFailed, StoreDamaged
 from soulpad.base.run import Argument, Result
 from soulpad.session import thispc
-from soulpad.session.thispc import Stick, ThisPc, TooLittleMemory, load_kvm, memory_mib, require_memory, this_stick
+from soulpad.session.thispc import (
+    Stick,
+    ThisPc,
+    TooLittleMemory,
+    esp_of,
+    load_kvm,
+    memory_mib,
+    require_memory,
+    this_stick,
+)
 
 MEMINFO = "MemTotal:        2014896 kB\nMemFree:          100000 kB\nSwapTotal:             0 kB\n"
 
@@ -58,6 +67,18 @@ def test_another_sticks_parcels_are_not_taken(sysfs: Path) -> None:
     add_disk(sysfs, "sdb", STICK | {"sdb5": "soulpad-parcels-11111111"})
     with pytest.raises(StoreDamaged, match="no partition for parcels"):
         this_stick(sysfs)
+
+
+def test_the_boot_partition_is_found_on_the_same_stick(sysfs: Path) -> None:
+    add_disk(sysfs, "sda", {"sda1": "soulpad-esp-0badcafe"})
+    add_disk(sysfs, "sdb", STICK)
+    stick = this_stick(sysfs)
+    assert esp_of(stick, sysfs) == Path("/dev/sdb2")
+
+
+def test_a_stick_without_a_boot_partition_of_its_own_has_none(sysfs: Path) -> None:
+    add_disk(sysfs, "sdb", STICK | {"sdb2": "soulpad-esp-11111111"})
+    assert esp_of(this_stick(sysfs), sysfs) is None
 
 
 def test_a_partition_without_a_name_is_passed_over(sysfs: Path) -> None:
