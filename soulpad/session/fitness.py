@@ -50,8 +50,8 @@ class Verdict:
     findings: tuple[Finding, ...]
 
     @property
-    def resumes(self) -> bool:
-        return not any(finding.refuses for finding in self.findings)
+    def refused(self) -> bool:
+        return any(finding.refuses for finding in self.findings)
 
 
 def advise(console: Console, stick: Stick, pc: ThisPc) -> None:
@@ -60,8 +60,8 @@ def advise(console: Console, stick: Stick, pc: ThisPc) -> None:
     if description is None:
         return
     judged = verdicts(description, pc)
-    resumable = sum(verdict.resumes for verdict in judged)
-    report("fitness", parcels=len(judged), resumable=resumable, findings=reported(judged))
+    refused = sum(verdict.refused for verdict in judged)
+    report("fitness", parcels=len(judged), refused=refused, findings=reported(judged))
     with suppress(SoulpadError):  # whoever cannot be advised can still be asked
         console.advise(advice(judged))
 
@@ -103,27 +103,28 @@ def about_processor(parcel: ParcelRequirement, pc: ThisPc) -> Finding | None:
     return Finding(
         "processor",
         True,
-        f"This PC's processor lacks {some_of(missing)}, which the parcel needs.",
+        f"This PC cannot run the parcel: its processor lacks {some_of(missing)}.",
         f"Use a PC with {wanted.pcs}.{lower}",
     )
 
 
 def some_of(flags: list[str]) -> str:
-    """The first few flags, and how many more there are."""
+    """The first few flags, and how many there are besides."""
     more = len(flags) - MOST_FLAGS
-    return ", ".join(flags[:MOST_FLAGS]) + (f" and {more} more features" if more > 0 else "")
+    return ", ".join(flags[:MOST_FLAGS]) + (f" and {more} more" if more > 0 else "")
 
 
 def about_virtualisation(parcel: ParcelRequirement, pc: ThisPc) -> Finding | None:
-    """A session that KVM suspended resumes under KVM alone; other parcels can start in emulation."""
+    """A session that KVM suspended resumes under KVM alone. A parcel that came to the stick unsuspended may have been
+    suspended since, which only the store knows: it can start in emulation, but perhaps not resume."""
     if pc.kvm or parcel.accelerator == "qemu":
         return None
     state = "is switched off" if pc.virtualisation_flag else "is missing"
     if parcel.accelerator == "kvm":
-        message = f"This PC's virtualisation {state}: the session cannot be resumed here."
+        message = f"This PC cannot resume the session: its virtualisation {state}."
         return Finding("virtualisation", True, message, vt_hint(pc))
-    message = f"This PC's virtualisation {state}: what was suspended elsewhere cannot be resumed here."
-    return Finding("virtualisation", False, f"{message} Starting anew works, slowly.", vt_hint(pc))
+    message = f"This PC's virtualisation {state}: it starts the parcel slowly, and resumes nothing suspended with it."
+    return Finding("virtualisation", False, message, vt_hint(pc))
 
 
 def about_memory(parcel: ParcelRequirement, pc: ThisPc) -> Finding | None:

@@ -26,6 +26,7 @@ from soulpad.session.live import write_record
 from soulpad.session.parcels import LiveRecord
 from soulpad.session.stages import StageClock, append_to_log
 from soulpad.store.checkpoint import CheckpointManifest, FileIdentity, SuspendedState
+from soulpad.store.cpuclass import CLASSES
 from soulpad.store.parcel import Disk, Machine, ParcelDescription
 from soulpad.store.stick import ROLES, ParcelRequirement, StickDescription
 
@@ -258,6 +259,10 @@ def options_of(command: str) -> set[str]:
 def test_the_page_of_commands_describes_exactly_what_a_command_takes(command: str) -> None:
     described = named(section(page("commands.md"), f"## soulpad {command}"))
     assert {word.replace("\\|", "|").split()[0] for word in described} == options_of(command)
+
+
+def test_the_page_of_commands_has_every_cpu_class_and_no_other() -> None:
+    assert named(section(page("commands.md"), "## CPU classes")) == {known.name for known in CLASSES}
 
 
 def test_the_page_of_commands_has_no_command_that_does_not_exist() -> None:

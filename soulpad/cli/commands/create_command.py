@@ -14,14 +14,15 @@ from soulpad.base.secrets import harden_process
 from soulpad.base.units import MIB, format_bytes, parse_bytes
 from soulpad.cli.output import emit, people, progress
 from soulpad.cli.passphrase import add_new_passphrase_arguments, new_passphrase
+from soulpad.store.cpuclass import CLASSES
 
-EPILOG = """\
+EPILOG = f"""\
 examples:
   sudo soulpad create stick.img --size 16GB --parcel work=debian.qcow2,memory=2GiB
   soulpad create stick.img --size 8GiB --parcel demo=images/guest-demo.toml --generate-passphrase --key-file .
 
 A parcel is made from a disk image that qemu-img reads, a guest recipe (.toml), or the folder of a suspended parcel.
-CPU classes, for how old a PC may be: any-pc (default), x86-64-v2-aes, x86-64-v3 (docs/commands.md).
+CPU classes, for how old a PC may be: {", ".join(known.name for known in CLASSES)}; the first unless you say otherwise.
 Only the first build of a host needs root.
 exit codes: 0 done, 10 bad input, 11 passphrase too short, 40 no space, 41 a program failed,
   42 a program is missing, 130 interrupted"""
