@@ -50,6 +50,8 @@ def test_wrong_passphrase_is_said_and_a_pc_without_virtualisation_changes_nothin
     stick = copy_of(walked, tmp_path)
     before = current_generation(stick)
     with switched_on("no-virtualisation", stick, tmp_path / "pc") as pc:
+        said = event(pc, "fitness", TIMEOUT_SECONDS)
+        assert [finding["kind"] for finding in said["findings"]] == ["virtualisation"]
         person = Person(pc)
         person.types_passphrase("this is not the passphrase at all")
         event(pc, "wrong-passphrase", TIMEOUT_SECONDS)
