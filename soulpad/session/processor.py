@@ -31,17 +31,19 @@ def flags_of(cpuinfo: str) -> frozenset[str]:
 
 def virtualisation_of(flags: frozenset[str], cpuid: Path = CPUID) -> str | None:
     """``vmx`` (Intel) or ``svm`` (AMD), switched on or off; None when the processor has neither."""
-    for flag, (leaf, bit) in VIRTUALISATION.items():
-        if flag in flags or ecx_of(leaf, cpuid) >> bit & 1:
-            return flag
-    return None
+    return next((flag for flag in VIRTUALISATION if flag in flags), None) or hidden_virtualisation(cpuid)
 
 
-def ecx_of(leaf: int, cpuid: Path = CPUID) -> int:
-    """Register ECX of a CPUID leaf, or 0 where it cannot be read."""
+def hidden_virtualisation(cpuid: Path) -> str | None:
+    """The same from the processor itself; loads the kernel's cpuid module."""
     if not cpuid.exists():
         with suppress(SoulpadError):
             run(["modprobe", "cpuid"])
+    return next((flag for flag, (leaf, bit) in VIRTUALISATION.items() if ecx_of(leaf, cpuid) >> bit & 1), None)
+
+
+def ecx_of(leaf: int, cpuid: Path) -> int:
+    """Register ECX of a CPUID leaf, or 0 where it cannot be read."""
     try:
         descriptor = os.open(cpuid, os.O_RDONLY)
     except OSError:

@@ -59,7 +59,7 @@ def test_a_text_without_flags_has_none(text: str) -> None:
 @pytest.mark.parametrize("flag", ["vmx", "svm"])
 def test_what_the_kernel_shows_needs_no_second_look(flag: str, modprobe: list[Sequence[Argument]]) -> None:
     assert virtualisation_of(frozenset({"fpu", flag}), Path("/nowhere")) == flag
-    assert flag == "svm" or modprobe == []
+    assert modprobe == []
 
 
 @pytest.mark.parametrize(("flag", "leaf", "bit"), [("vmx", INTEL, 5), ("svm", AMD, 2)])
@@ -81,7 +81,7 @@ def test_without_the_cpuid_module_only_the_kernels_word_counts(
     tmp_path: Path, modprobe: list[Sequence[Argument]]
 ) -> None:
     assert virtualisation_of(frozenset(), tmp_path / "cpuid") is None
-    assert ["modprobe", "cpuid"] in modprobe
+    assert modprobe == [["modprobe", "cpuid"]]
 
 
 def test_an_answer_that_is_cut_off_says_nothing(tmp_path: Path) -> None:

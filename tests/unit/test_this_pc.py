@@ -10,7 +10,7 @@ import pytest
 
 from soulpad.base.errors import MissingProgram, ProgramFailed, StoreDamaged
 from soulpad.base.run import Argument, Result
-from soulpad.session import thispc
+from soulpad.session import processor, thispc
 from soulpad.session.thispc import (
     Stick,
     ThisPc,
@@ -19,7 +19,9 @@ from soulpad.session.thispc import (
     load_kvm,
     memory_mib,
     require_memory,
+    this_pc,
     this_stick,
+    vt_hint,
 )
 
 MEMINFO = "MemTotal:        2014896 kB\nMemFree:          100000 kB\nSwapTotal:             0 kB\n"
@@ -93,6 +95,23 @@ def test_a_name_may_hold_equals_signs(tmp_path: Path) -> None:
 
 def test_memory_is_the_total_in_mebibytes() -> None:
     assert memory_mib(MEMINFO) == 1967
+
+
+def test_this_machine_is_a_pc_with_memory_and_a_processors_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_argv: object) -> Result:
+        raise ProgramFailed("modprobe ended with 1")
+
+    monkeypatch.setattr(thispc, "run", refused)
+    monkeypatch.setattr(processor, "run", refused)
+    pc = this_pc()
+    assert pc.memory_mib > 0 and {"lm", "sse2"} <= pc.flags
+    assert not pc.kvm
+
+
+@pytest.mark.parametrize("flag", ["vmx", "svm"])
+def test_a_switch_in_the_firmware_is_named_and_a_processor_without_one_is_not_sent_to_it(flag: str) -> None:
+    assert "BIOS setup" in vt_hint(ThisPc(2048, False, flag))
+    assert "BIOS" not in vt_hint(ThisPc(2048, False, None))
 
 
 @pytest.mark.parametrize("mib", [0, 512, 899])
