@@ -22,6 +22,9 @@ OURS = {
     "suspend_written_bytes": 2_000_000,
     "suspend_after_work_seconds": 4.0,
     "suspend_after_work_written_bytes": 40_000_000,
+    "checkpoint_seconds": 5.0,
+    "checkpoint_stopped_seconds": 0.2,
+    "checkpoint_written_bytes": 48_000_000,
     "stages": {"resume": {"VM resume": 0.125}},
 }
 MANAGED = {
