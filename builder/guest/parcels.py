@@ -32,12 +32,13 @@ OPTIONS = ("memory", "cpus")
 
 @dataclass(frozen=True)
 class ParcelRequest:
-    """``NAME=GUEST[,memory=SIZE][,cpus=N]`` as given on the command line."""
+    """``NAME=GUEST[,memory=SIZE][,cpus=N]`` as given on the command line, and how long its sessions may idle."""
 
     name: str
     guest: Path
     memory_mib: int | None = None
     vcpus: int = 1
+    suspend_when_idle_minutes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def new_parcel(request: ParcelRequest, disk: Path, memory_mib: int) -> ParcelCon
         mac_address=random_mac_address(),
     )
     manifest = CheckpointManifest(generation=0, parent=None, taken_at=int(time.time()), disk_bytes=(size_bytes,))
-    description = ParcelDescription(request.name, machine)
+    description = ParcelDescription(request.name, machine, suspend_when_idle_minutes=request.suspend_when_idle_minutes)
     files = parcel_files(description, manifest, {disk_name(0): disk})
     return ParcelContents(description, files)
 
@@ -112,7 +113,8 @@ def suspended_parcel(request: ParcelRequest) -> ParcelContents:
         raise BadInput(f"{folder} is no suspended parcel: {Path(error.filename).name} is missing") from None
     if manifest.suspended and manifest.suspended.machine != description.machine:
         raise CannotResume(f"{folder}: the checkpoint was taken of another machine", "give the folder as it was made")
-    description = replace(description, name=request.name)
+    idle_minutes = request.suspend_when_idle_minutes or description.suspend_when_idle_minutes
+    description = replace(description, name=request.name, suspend_when_idle_minutes=idle_minutes)
     files = parcel_files(description, manifest, {name: folder / name for name in expected_files(manifest)})
     return ParcelContents(description, files, manifest.suspended.accelerator if manifest.suspended else "any")
 
