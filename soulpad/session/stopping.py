@@ -17,6 +17,7 @@ from soulpad.base.run import run
 
 EndReason = Literal["asked", "shut-down", "crashed"]
 
+UNIT = "soulpad-session.service"
 KEYS = ("KEY_LEFTCTRL", "KEY_LEFTALT", "KEY_END")
 RESCAN_SECONDS = 3.0
 
@@ -68,6 +69,17 @@ class Stopping:
         if not self._event.is_set():
             self._reason = reason
             self._event.set()
+
+
+def ask_for_power_off() -> None:
+    """Asks systemd for what the power button asks for; harmless when it is under way. Raises ProgramFailed."""
+    run(["systemctl", "poweroff"])
+
+
+def session_is_running() -> bool:
+    """Whether this host has a session that a power-off would suspend: it runs, and is not being ended already."""
+    # systemctl(1), is-active: 3 for a unit that is not, 4 for one that does not exist
+    return run(["systemctl", "is-active", UNIT], ok_codes=(0, 3, 4)).stdout.strip() == "active"
 
 
 def watch_keys() -> None:
