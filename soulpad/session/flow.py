@@ -14,15 +14,16 @@ from pathlib import Path
 from soulpad.base.errors import ProgramFailed, SoulpadError, WrongPassphrase
 from soulpad.base.run import run
 from soulpad.base.secrets import harden_process
-from soulpad.session import machine, parcels, stages, viewer, volume
+from soulpad.session import inputs, machine, parcels, stages, viewer, volume
 from soulpad.session.auxiliary import find_key
 from soulpad.session.choices import after_crash, after_refusal, choose_parcel, without_kvm
+from soulpad.session.comeback import back_in_the_world
 from soulpad.session.console import Console, PowerOffAsked
 from soulpad.session.machine import RunningParcel
 from soulpad.session.parcels import Parcel
 from soulpad.session.report import report
 from soulpad.session.stages import StageClock
-from soulpad.session.stopping import EndReason, Stopping, StopRequested, watch_keys
+from soulpad.session.stopping import EndReason, Stopping, StopRequested
 from soulpad.session.thispc import Stick, ThisPc, memory_facts, require_memory, this_pc, this_stick
 from soulpad.store.layout import STAGE_LOG
 from soulpad.vm.hypervisor import Hypervisor
@@ -122,8 +123,9 @@ def start(host: Host, parcel: Parcel, clock: StageClock) -> RunningParcel:
 def live_until_over(host: Host, running: RunningParcel, root: Path, clock: StageClock) -> EndReason:
     """The session, until it is to end. Whatever fails here (a screen, a log), it is suspended and not lost."""
     try:
-        note_resume(running, root, clock)
-        return show_until_over(host, running)
+        with back_in_the_world(running.machine):
+            note_resume(running, root, clock)
+            return show_until_over(host, running)
     except Exception as error:
         log.exception("the session is suspended because of a failure beside it")
         report("unexpected-error", kind=type(error).__name__, where=stack_of(error))
@@ -143,7 +145,7 @@ def show_until_over(host: Host, running: RunningParcel) -> EndReason:
     host.hypervisor.watch(host.stopping.guest_ended)
     host.console.hide()
     viewer.show()
-    watch_keys()
+    inputs.watch(running.parcel.description.suspend_when_idle_minutes)
     return host.stopping.wait()
 
 
