@@ -1,9 +1,9 @@
 """Coming back to the world: what a resumed guest cannot know is told to it while its session already runs.
 
-A suspended guest's clock stands, and the network it knew is gone. A thread beside the session sets the clock through
-QEMU's guest agent, where the guest has one, and pulls the network cable out for a moment, which makes DHCP clients
-renew and programs connect again. Then it follows the clock of this host, which shows what the PC's RTC says until a
-time server was reached. All of it is a service to the guest: nothing here delays, blocks or fails a session.
+A suspended guest's clock stands, and the network it knew is gone. One thread beside the session pulls the network cable
+out for a moment, which makes DHCP clients renew and programs connect again; another meanwhile sets the clock through
+QEMU's guest agent, where the guest has one. Then it follows the clock of this host, which shows what the PC's RTC says
+until a time server was reached. All of it is a service to the guest: nothing here delays, blocks or fails a session.
 """
 
 from __future__ import annotations
@@ -51,15 +51,25 @@ class ClockSet:
 def back_in_the_world(machine: RunningMachine) -> Iterator[None]:
     """Serves the guest while the session lives; afterwards nothing more is asked of it, and its cable is in."""
     comeback = Comeback(machine)
-    threading.Thread(target=comeback.serve, name="comeback", daemon=True).start()
+    for task in (comeback.replug, comeback.keep_time):
+        threading.Thread(target=unharmed, args=(task,), name=task.__name__, daemon=True).start()
     try:
         yield
     finally:
         comeback.stop()
 
 
+def unharmed(task: Callable[[], None]) -> None:
+    """Does a task whose bugs are no reason to end a session."""
+    try:
+        task()
+    except Exception:
+        log.exception("the guest is left as it is")
+
+
 class Comeback:
-    """The thread's work, step by step, and how another thread ends it."""
+    """The threads' work, and how a third one ends it. A guest that was just switched on needs none of what a resumed
+    one is told: it has read this host's clock by itself."""
 
     def __init__(self, machine: RunningMachine, patience: Patience = Patience()) -> None:
         self._machine = machine
@@ -67,17 +77,26 @@ class Comeback:
         self._stopping = threading.Event()
         self._cable = threading.Lock()
 
-    def serve(self) -> None:
-        """A guest that was just switched on has read this host's clock by itself; a resumed one must be told."""
-        try:
-            if self._machine.resumed:
-                self.set_clock_first()
-                self.replug()
-            start_time_service()
-            for _step in steps_of_host_clock(self._stopping):
-                self.set_clock_again()
-        except Exception:
-            log.exception("the guest is left as it is")
+    def keep_time(self) -> None:
+        """The guest's clock is this host's, from the resume to the end of the session."""
+        known = beyond_boot_seconds()  # before the guest's is first set: from then on no step goes unnoticed
+        if self._machine.resumed:
+            self.set_clock_first()
+        start_time_service()
+        for _step in steps_of_host_clock(self._stopping, known):
+            self.set_clock_again()
+
+    def replug(self) -> None:
+        """Pulls a resumed guest's network cable out and puts it back in. At once: a person who already works would
+        lose new connections by it."""
+        with self._cable, suppress(SoulpadError):  # the machine may be ending
+            if self._stopping.is_set() or not self._machine.resumed:
+                return
+            self._machine.set_link(up=False)
+            try:
+                self._stopping.wait(self._patience.unplugged)
+            finally:
+                self._machine.set_link(up=True)  # before any suspend: a checkpoint would keep it out
 
     def stop(self) -> None:
         """Ends the service at once. Waits for a cable that is out, but never for an agent: QEMU's end frees that."""
@@ -106,17 +125,6 @@ class Comeback:
             done = set_clock(self._machine)
             report("guest-clock-set", found_seconds=done.found, left_seconds=done.left)
 
-    def replug(self) -> None:
-        """Pulls the guest's network cable out and puts it back in."""
-        with self._cable, suppress(SoulpadError):  # the machine may be ending
-            if self._stopping.is_set():
-                return
-            self._machine.set_link(up=False)
-            try:
-                self._stopping.wait(self._patience.unplugged)
-            finally:
-                self._machine.set_link(up=True)  # before any suspend: a checkpoint would keep it out
-
 
 def set_clock(machine: RunningMachine) -> ClockSet:
     """Brings the guest's clock to this host's, unless it is right already. Raises AgentSilent.
@@ -141,22 +149,25 @@ def clock_offset(machine: RunningMachine) -> float:
     return shown - (asked_at + time.time()) / 2
 
 
+def beyond_boot_seconds() -> float:
+    """What this host's clock is ahead of its monotonic one. It changes when the clock is set, not when it is slewed,
+    which the monotonic one follows."""
+    return time.time() - time.monotonic()
+
+
 def steps_of_host_clock(
     stopping: threading.Event,
-    since_1970: Callable[[], float] = time.time,
-    since_boot: Callable[[], float] = time.monotonic,
+    known: float,
+    measured: Callable[[], float] = beyond_boot_seconds,
     watch_seconds: float = WATCH_SECONDS,
 ) -> Iterator[float]:
-    """Yields by how many seconds this host's clock was set, each time that it is, until ``stopping``.
-
-    A clock that is set moves against the monotonic one; one that is only slewed takes that along.
-    """
-    known = since_1970() - since_boot()
+    """Yields by how many seconds this host's clock was set since it was ``known`` ahead, each time that it is, until
+    ``stopping``."""
     while not stopping.wait(watch_seconds):
-        difference = since_1970() - since_boot()
-        if abs(difference - known) > STEP_SECONDS:
-            yield difference - known
-            known = difference
+        now = measured()
+        if abs(now - known) > STEP_SECONDS:
+            yield now - known
+            known = now
 
 
 def start_time_service() -> None:

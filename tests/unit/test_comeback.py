@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from soulpad.base.errors import CannotResume
+
 LOADS_LIBVIRT = ("soulpad.vm.hypervisor", "soulpad.session.comeback")
 PATIENT_SECONDS = 30  # only ends what will never come
 
@@ -80,8 +82,8 @@ def serving(comeback: Any, guest: FakeGuest, **patience: float) -> Any:
 
 
 def serve_until(comeback: Any, service: Any, done: Any) -> None:
-    """Runs the service in its thread until ``done()``, then stops it and waits for its end."""
-    thread = threading.Thread(target=service.serve, daemon=True)
+    """Keeps time in a thread until ``done()``, then stops it and waits for its end."""
+    thread = threading.Thread(target=service.keep_time, daemon=True)
     thread.start()
     deadline = time.monotonic() + PATIENT_SECONDS
     while not done() and time.monotonic() < deadline:
@@ -133,38 +135,55 @@ def test_the_offset_is_taken_half_way_between_question_and_answer(
     assert comeback.clock_offset(guest) == 0.5
 
 
-def test_after_a_resume_the_clock_is_set_and_then_the_cable_goes_out_and_in(
+def test_after_a_resume_the_clock_is_set_and_the_cable_goes_out_and_in(
     comeback: Any, reports: list[tuple[str, dict[str, float]]]
 ) -> None:
     guest = FakeGuest(comeback.AgentSilent, behind=100)
-    serve_until(comeback, serving(comeback, guest), lambda: guest.links == [False, True])
+    with comeback.back_in_the_world(guest):
+        assert guest.unplugged.wait(PATIENT_SECONDS)
+        deadline = time.monotonic() + PATIENT_SECONDS
+        while not reports and time.monotonic() < deadline:
+            time.sleep(0.002)
+    assert guest.links == [False, True]
     [(event, facts)] = reports
     assert event == "guest-clock-set"
     assert facts["found_seconds"] < -99 and abs(facts["left_seconds"]) < 1
 
 
+def test_the_cable_does_not_wait_for_an_agent(comeback: Any) -> None:
+    guest = FakeGuest(comeback.AgentSilent, silent_for=float("inf"))
+    serving(comeback, guest).replug()
+    assert guest.links == [False, True] and not guest.asked.is_set()
+
+
 def test_an_agent_that_comes_late_is_waited_for(comeback: Any, reports: list[tuple[str, dict[str, float]]]) -> None:
     guest = FakeGuest(comeback.AgentSilent, behind=100, silent_for=20)
-    serve_until(comeback, serving(comeback, guest, agent=PATIENT_SECONDS), lambda: guest.links == [False, True])
+    serve_until(comeback, serving(comeback, guest, agent=PATIENT_SECONDS), lambda: reports)
     assert [event for event, _ in reports] == ["guest-clock-set"]
 
 
-def test_a_guest_without_an_agent_is_said_once_and_its_cable_is_replugged_all_the_same(
-    comeback: Any, reports: list[tuple[str, dict[str, float]]]
+def test_a_guest_without_an_agent_is_said_once(
+    comeback: Any, reports: list[tuple[str, dict[str, float]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guest = FakeGuest(comeback.AgentSilent, silent_for=float("inf"))
-    serve_until(comeback, serving(comeback, guest), lambda: guest.links == [False, True])
+    monkeypatch.setattr(comeback, "steps_of_host_clock", lambda _stopping, _known: iter([3600.0, -3600.0]))
+    serving(comeback, guest).keep_time()
     assert reports == [("guest-agent-absent", {})]
 
 
-def test_a_guest_that_was_switched_on_is_told_nothing(
-    comeback: Any, reports: list[tuple[str, dict[str, float]]]
+def test_a_guest_that_was_switched_on_is_told_nothing_until_the_hosts_clock_is_set(
+    comeback: Any, reports: list[tuple[str, dict[str, float]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guest = FakeGuest(comeback.AgentSilent, behind=100)
     guest.resumed = False
-    with comeback.back_in_the_world(guest):
-        time.sleep(0.02)
+    service = serving(comeback, guest)
+    monkeypatch.setattr(comeback, "steps_of_host_clock", lambda _stopping, _known: iter([]))
+    service.keep_time()
+    service.replug()
     assert guest.links == [] and reports == [] and not guest.asked.is_set()
+    monkeypatch.setattr(comeback, "steps_of_host_clock", lambda _stopping, _known: iter([100.0]))
+    service.keep_time()
+    assert abs(guest.behind) < 1
 
 
 def test_a_suspend_does_not_wait_for_an_agent_that_hangs(comeback: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,13 +208,14 @@ def test_after_the_session_nothing_more_is_done_or_said(
     guest = FakeGuest(comeback.AgentSilent, silent_for=float("inf"))
     service = serving(comeback, guest, agent=PATIENT_SECONDS)
     serve_until(comeback, service, guest.asked.is_set)
+    service.replug()
     assert reports == [] and guest.links == []
 
 
 def test_a_suspend_that_comes_while_the_cable_is_out_finds_it_in(comeback: Any) -> None:
     guest = FakeGuest(comeback.AgentSilent)
     service = serving(comeback, guest, unplugged=PATIENT_SECONDS)
-    thread = threading.Thread(target=service.serve, daemon=True)
+    thread = threading.Thread(target=service.replug, daemon=True)
     began = time.monotonic()
     thread.start()
     assert guest.unplugged.wait(PATIENT_SECONDS)
@@ -204,33 +224,35 @@ def test_a_suspend_that_comes_while_the_cable_is_out_finds_it_in(comeback: Any) 
     thread.join(PATIENT_SECONDS)
 
 
-def test_what_goes_wrong_with_the_cable_or_unexpectedly_fails_no_session(
-    comeback: Any, reports: list[tuple[str, dict[str, float]]]
-) -> None:
-    from soulpad.base.errors import CannotResume
-
-    for failure in (CannotResume("QEMU ended at set_link"), RuntimeError("a bug")):
-        guest = FakeGuest(comeback.AgentSilent)
-        guest.failing_link = failure
-        service = serving(comeback, guest)
-        serve_until(comeback, service, lambda: len(reports) > 0)
-        reports.clear()
+def test_a_machine_that_ends_while_its_cable_is_out_is_no_failure(comeback: Any) -> None:
+    guest = FakeGuest(comeback.AgentSilent)
+    guest.failing_link = CannotResume("QEMU ended at set_link")
+    serving(comeback, guest).replug()
 
 
-def test_a_host_clock_that_was_set_is_noticed_by_how_much(comeback: Any) -> None:
+def test_a_bug_in_a_task_fails_no_session(comeback: Any, caplog: pytest.LogCaptureFixture) -> None:
+    guest = FakeGuest(comeback.AgentSilent)
+    guest.failing_link = RuntimeError("a bug")
+    comeback.unharmed(serving(comeback, guest).replug)
+    assert "a bug" in caplog.text
+
+
+def test_a_host_clock_that_was_set_is_noticed_and_one_that_wavers_is_not(comeback: Any) -> None:
     stopping = threading.Event()
-    since_1970 = iter([1000.0, 1001.0, 4602.0, 4603.05])
-    since_boot = iter([10.0, 11.0, 12.0, 13.0])
+    seen = [100.0, 100.05, 3700.05, 3700.0, 3699.98, -50.0]
 
-    def next_time() -> float:
-        value = next(since_1970, None)
-        if value is None:
+    def measured() -> float:
+        if len(seen) == 1:
             stopping.set()
-            return 4604.0
-        return value
+        return seen.pop(0)
 
-    steps = comeback.steps_of_host_clock(stopping, next_time, lambda: next(since_boot, 13.95), 0.0)
-    assert list(steps) == [3600.0]
+    steps = comeback.steps_of_host_clock(stopping, 100.0, measured, 0.0)
+    assert list(steps) == [pytest.approx(3600.05), pytest.approx(-3750.05)]
+
+
+def test_a_step_from_before_the_watching_began_is_noticed_too(comeback: Any) -> None:
+    steps = comeback.steps_of_host_clock(threading.Event(), 100.0, lambda: 3700.0, 0.0)
+    assert next(steps) == 3600.0
 
 
 def test_when_the_hosts_clock_is_set_the_guests_follows(
@@ -238,11 +260,11 @@ def test_when_the_hosts_clock_is_set_the_guests_follows(
 ) -> None:
     guest = FakeGuest(comeback.AgentSilent)
 
-    def one_step(_stopping: threading.Event) -> Iterator[float]:
+    def one_step(_stopping: threading.Event, _known: float) -> Iterator[float]:
         guest.behind = 3600
         yield 3600.0
 
     monkeypatch.setattr(comeback, "steps_of_host_clock", one_step)
-    serving(comeback, guest).serve()
+    serving(comeback, guest).keep_time()
     assert [event for event, _ in reports] == ["guest-clock-set", "guest-clock-set"]
     assert reports[1][1]["found_seconds"] < -3500 and abs(guest.behind) < 1
