@@ -33,13 +33,15 @@ OPTIONS = ("memory", "cpus", "cpu-class")
 
 @dataclass(frozen=True)
 class ParcelRequest:
-    """``NAME=GUEST[,memory=SIZE][,cpus=N][,cpu-class=CLASS]`` as given on the command line."""
+    """``NAME=GUEST[,memory=SIZE][,cpus=N][,cpu-class=CLASS]`` as given on the command line, and how long its
+    sessions may idle."""
 
     name: str
     guest: Path
     memory_mib: int | None = None
     vcpus: int = 1
     cpu_class: CpuClass | None = None
+    suspend_when_idle_minutes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def new_parcel(request: ParcelRequest, disk: Path, memory_mib: int) -> ParcelCon
         mac_address=random_mac_address(),
     )
     manifest = CheckpointManifest(generation=0, parent=None, taken_at=int(time.time()), disk_bytes=(size_bytes,))
-    description = ParcelDescription(request.name, machine)
+    description = ParcelDescription(request.name, machine, suspend_when_idle_minutes=request.suspend_when_idle_minutes)
     files = parcel_files(description, manifest, {disk_name(0): disk})
     return ParcelContents(description, files)
 
@@ -123,7 +125,8 @@ def suspended_parcel(request: ParcelRequest) -> ParcelContents:
             f"{folder} was made on the CPU {description.machine.cpu_model}, which cannot be changed any more",
             "leave cpu-class away",
         )
-    description = replace(description, name=request.name)
+    idle_minutes = request.suspend_when_idle_minutes or description.suspend_when_idle_minutes
+    description = replace(description, name=request.name, suspend_when_idle_minutes=idle_minutes)
     files = parcel_files(description, manifest, {name: folder / name for name in expected_files(manifest)})
     if state := manifest.suspended:
         return ParcelContents(description, files, state.accelerator, state.vmm)

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from soulpad.base.errors import ProgramFailed, SoulpadError, WrongPassphrase
-from soulpad.base.run import run
 from soulpad.base.secrets import harden_process
-from soulpad.session import branches, fitness, live, machine, parcels, space, stages, viewer, volume
+from soulpad.session import branches, fitness, inputs, live, machine, parcels, space, stages, viewer, volume
 from soulpad.session.auxiliary import find_key
 from soulpad.session.choices import (
     Beginning,
@@ -25,13 +24,14 @@ from soulpad.session.choices import (
     with_little_room,
     without_kvm,
 )
+from soulpad.session.comeback import back_in_the_world
 from soulpad.session.console import Console, PowerOffAsked
 from soulpad.session.machine import RunningParcel
 from soulpad.session.parcels import Parcel
 from soulpad.session.periodic import PeriodicCheckpoints
 from soulpad.session.report import report
 from soulpad.session.stages import StageClock
-from soulpad.session.stopping import EndReason, Stopping, StopRequested, watch_keys
+from soulpad.session.stopping import EndReason, Stopping, StopRequested, ask_for_power_off
 from soulpad.session.thispc import Stick, ThisPc, memory_facts, require_memory, this_pc, this_stick
 from soulpad.store.checkpoint import CheckpointManifest
 from soulpad.store.layout import STAGE_LOG
@@ -175,8 +175,9 @@ def branch_off(host: Host, parcel: Parcel, manifest: CheckpointManifest) -> tupl
 def live_until_over(host: Host, running: RunningParcel, root: Path, clock: StageClock) -> EndReason:
     """The session, until it is to end. Whatever fails here (a screen, a log), it is suspended and not lost."""
     try:
-        note_resume(running, root, clock)
-        return show_until_over(host, running)
+        with back_in_the_world(running.machine):
+            note_resume(running, root, clock)
+            return show_until_over(host, running)
     except Exception as error:
         log.exception("the session is suspended because of a failure beside it")
         report("unexpected-error", kind=type(error).__name__, where=stack_of(error))
@@ -196,10 +197,10 @@ def show_until_over(host: Host, running: RunningParcel) -> EndReason:
     host.hypervisor.watch(host.stopping.guest_ended)
     host.console.hide()
     viewer.show()
-    watch_keys()
-    checkpoints = PeriodicCheckpoints(lambda: checkpoint_beside(running), switch_off)
+    checkpoints = PeriodicCheckpoints(lambda: checkpoint_beside(running), ask_for_power_off)
+    inputs.watch(running.parcel.description.suspend_when_idle_minutes, checkpoints.make_one_now)
     host.stopping.on_save(checkpoints.make_one_now)
-    guard = space.RoomGuard(running.parcel, switch_off)
+    guard = space.RoomGuard(running.parcel, ask_for_power_off)
     checkpoints.start()
     guard.start()
     try:
@@ -273,8 +274,3 @@ def machine_crashed() -> SoulpadError:
         "The virtual machine ended unexpectedly.",
         "Its disk is kept as it was. At the next start you can choose how to go on.",
     )
-
-
-def switch_off() -> None:
-    """Asks systemd for the power-off; harmless when it is under way."""
-    run(["systemctl", "poweroff"])

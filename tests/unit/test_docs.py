@@ -80,7 +80,7 @@ def stick_fields() -> dict[str, Any]:
 
 
 def parcel_fields() -> dict[str, Any]:
-    return dict(json.loads(ParcelDescription("work", MACHINE).encode()))
+    return dict(json.loads(ParcelDescription("work", MACHINE, suspend_when_idle_minutes=30).encode()))
 
 
 def checkpoint_fields() -> dict[str, Any]:
@@ -143,6 +143,7 @@ def a_report() -> dict[str, Any]:
             answers={"verify": ""},
             running={"stages": {}},
             suspended={"stages": {}},
+            clock_off_seconds={"at first": 0.0, "after work": 0.0},
             bytes={},
         )
         for _ in range(2)
@@ -248,10 +249,10 @@ def options_of(command: str) -> set[str]:
     parsers = next(
         action for action in parser_for([command])._actions if isinstance(action, argparse._SubParsersAction)
     )
-    taken = set()
+    taken: set[str] = set()
     for action in parsers.choices[command]._actions:
         if action.help != argparse.SUPPRESS and action.dest not in ("help", "json"):
-            taken.add(action.option_strings[-1] if action.option_strings else str(action.metavar or "run"))
+            taken.update(action.option_strings[-1:] or list(action.choices or [str(action.metavar)]))
     return taken
 
 

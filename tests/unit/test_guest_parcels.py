@@ -193,6 +193,18 @@ def test_a_suspended_parcel_is_taken_over_under_its_new_name(tmp_path: Path) -> 
     }  # fmt: skip
 
 
+def test_how_long_a_session_may_idle_is_the_requests_or_what_the_suspended_parcel_says(tmp_path: Path) -> None:
+    folder = suspended_folder(tmp_path / "parcel")
+    request = ParcelRequest("work", folder, suspend_when_idle_minutes=30)
+    disk = write(tmp_path / "disk.img", BOOTABLE)
+    for asked in (request, replace(request, guest=disk)):
+        assert prepare(asked, tmp_path, Silent()).description.suspend_when_idle_minutes == 30
+    described = ParcelDescription.decode((folder / "parcel.json").read_bytes())
+    write(folder / "parcel.json", replace(described, suspend_when_idle_minutes=45).encode())
+    assert prepare(ParcelRequest("work", folder), tmp_path, Silent()).description.suspend_when_idle_minutes == 45
+    assert prepare(request, tmp_path, Silent()).description.suspend_when_idle_minutes == 30
+
+
 @pytest.mark.parametrize("name", ["parcel.json", "checkpoint.json", "ram.img", "device-state", "disk-0.img"])
 def test_a_suspended_parcel_that_lacks_a_file_is_refused(tmp_path: Path, name: str) -> None:
     folder = suspended_folder(tmp_path / "parcel")
