@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from soulpad.session.inputs import COMBINATION, SAVE_COMBINATION, EV_KEY, Inputs, until_over
+from soulpad.session.inputs import COMBINATION, EV_KEY, SAVE_COMBINATION, Inputs, until_over
 
 LETTERS = [*range(1, 84), *COMBINATION]
 LEFT_BUTTON, EV_SW = 0x110, 5
