@@ -16,7 +16,7 @@ from soulpad.store.checkpoint import CheckpointManifest
 
 SWITCH_OFF = "Change nothing and switch this PC off"
 OLDER_OFFERED = 4
-MOMENTS_OFFERED = 12
+MOMENTS_OFFERED = 8
 
 WORDS = {
     "created": "the parcel as it was made",

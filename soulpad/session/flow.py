@@ -20,12 +20,13 @@ from soulpad.session.choices import (
     after_crash,
     after_refusal,
     as_left,
+    choose_moment,
     choose_parcel,
     with_little_room,
     without_kvm,
 )
 from soulpad.session.comeback import back_in_the_world
-from soulpad.session.console import Console, PowerOffAsked
+from soulpad.session.console import Console, PowerOffAsked, Typed
 from soulpad.session.machine import RunningParcel
 from soulpad.session.parcels import Parcel
 from soulpad.session.periodic import PeriodicCheckpoints
@@ -63,9 +64,9 @@ def run_session(console: Console, libvirt_root: Path) -> None:
         fitness.advise(console, host.stick, pc)
         with ExitStack() as stack:
             clock = StageClock("resume")
-            root = open_store(host, stack, clock)
+            root, go_back = open_store(host, stack, clock)
             parcel = choose_parcel(console, stopping, parcels.parcels_in(root))
-            running = start(host, parcel, clock)
+            running = start(host, parcel, clock, go_back=go_back)
             reason = live_until_over(host, running, root, clock)
             end(host, running, root, reason)
         farewell(console)
@@ -79,16 +80,20 @@ def run_session(console: Console, libvirt_root: Path) -> None:
         explain(console, stopping, unexpected())
 
 
-def open_store(host: Host, stack: ExitStack, clock: StageClock) -> Path:
-    """Asks for the passphrase (or takes an auxiliary key's) until the store opens; mounts and grows it."""
+def open_store(host: Host, stack: ExitStack, clock: StageClock) -> tuple[Path, bool]:
+    """Asks for the passphrase (or takes an auxiliary key's) until the store opens; mounts and grows it.
+
+    Returns where it is mounted, and whether the person wants to choose the moment to go on from.
+    """
     message = ""
     while True:
         with host.stopping.interruptible():
-            secret = find_key(host.stick) or host.console.ask_passphrase(message)
+            key = find_key(host.stick)
+            typed = Typed(key) if key else host.console.ask_passphrase(message)
         clock.skip()
         host.console.working("Unlocking")
         try:
-            volume.unlock(host.stick.parcels, secret)
+            volume.unlock(host.stick.parcels, typed.passphrase)
             break
         except WrongPassphrase as error:
             report("wrong-passphrase")
@@ -101,11 +106,11 @@ def open_store(host: Host, stack: ExitStack, clock: StageClock) -> Path:
     except ProgramFailed as error:  # a store that stays small is still a store
         log.warning("the store did not grow: %s", error.message)
     clock.done("grow")
-    return root
+    return root, typed.go_back
 
 
-def start(host: Host, parcel: Parcel, clock: StageClock) -> RunningParcel:
-    """Resumes a suspended parcel, starts one that is not, and asks where only the person can know."""
+def start(host: Host, parcel: Parcel, clock: StageClock, *, go_back: bool = False) -> RunningParcel:
+    """Resumes a suspended parcel, starts one that is not, and asks where only the person can know, or wants to say."""
     host.console.working(f"Starting {parcel.description.name}")
     host.hypervisor.vmm_version()
     clock.done("VM monitor ready")
@@ -114,7 +119,7 @@ def start(host: Host, parcel: Parcel, clock: StageClock) -> RunningParcel:
     require_room(host, parcel)
     clock.skip()
     try:
-        beginning = how_to_begin(host, parcel)
+        beginning = how_to_begin(host, parcel, go_back)
         if beginning.cold and not host.pc.kvm:
             without_kvm(host.console, host.stopping, host.pc)
         clock.skip()
@@ -130,10 +135,13 @@ def require_room(host: Host, parcel: Parcel) -> None:
         with_little_room(host.console, host.stopping, space.free_bytes(parcel.paths.root))
 
 
-def how_to_begin(host: Host, parcel: Parcel) -> Beginning:
-    """From the current checkpoint, unless the last session was cut off: then as the person says."""
+def how_to_begin(host: Host, parcel: Parcel, go_back: bool) -> Beginning:
+    """From the current checkpoint, unless the last session was cut off or the person wants another: then as asked."""
     record = parcel.live_record()
-    if record is None or record.clean:
+    cut_off = record is not None and not record.clean
+    if go_back and not cut_off and (moments := parcel.whole_checkpoints()):
+        return choose_moment(host.console, host.stopping, moments)
+    if not cut_off:
         return as_left(parcel.current())
     whole = parcel.whole_checkpoints()
     newest = next((manifest for manifest in whole if manifest.generation == parcel.current_generation()), None)

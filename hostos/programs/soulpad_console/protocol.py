@@ -7,6 +7,7 @@
     {"show": "advice", "text": []}                                            -> {"ok": true}
     {"hide": true}                                                            -> {"ok": true}
 
+Where the person wants to choose the moment to go on from (F5), a passphrase comes with "go_back": true.
 A question may be answered {"power_off": true}: the person chose F4, now or before. What is only shown is always
 shown, so that F4 never comes between a session and its suspend. Advice stands below the field of every prompt from
 then on and changes nothing else: neither what is shown nor what is typed nor what is asked. What cannot be understood
