@@ -58,21 +58,22 @@ def test_a_session_that_is_cut_off_goes_on_from_what_was_saved_while_it_ran(
     key_disk = UsbDisk(make_key_disk(Path(walked["image"]), tmp_path / "key.img"))
     profile = find_profile("uefi-desktop")
     with power_on(profile, UsbDisk(stick, durable=False), tmp_path / "first", more_usb_disks=[key_disk]) as pc:
-        assert event(pc, "running", TIMEOUT_SECONDS)["generation"] == 2
+        assert event(pc, "running", TIMEOUT_SECONDS)["generation"] == max(occasions(Path(walked["image"])))
         before = soul(pc)
         pc.press("ctrl", "alt", "home")
         saved = event(pc, "checkpoint", TIMEOUT_SECONDS)
-        assert saved["generation"] == 3
         lost = soul(pc)
         assert lost["counter"] > before["counter"], "the guest goes on after it was saved"
         pc.kill()
     with power_on(profile, UsbDisk(stick, durable=False), tmp_path / "second", more_usb_disks=[key_disk]) as pc:
         Person(pc).chooses(0, tmp_path / "cut-off.png")
-        assert event(pc, "running", TIMEOUT_SECONDS)["generation"] == 3
+        assert event(pc, "running", TIMEOUT_SECONDS)["generation"] >= saved["generation"]
         after = soul(pc)
         assert after["boot_id"] == before["boot_id"]
         assert after["counter"] > before["counter"]
         pc.press("ctrl", "alt", "end")
-        event(pc, "suspended", TIMEOUT_SECONDS)
+        last = event(pc, "suspended", TIMEOUT_SECONDS)["generation"]
         pc.wait_for_power_off(TIMEOUT_SECONDS)
-    assert occasions(stick).items() >= {3: "while-running", 4: "cut-off", 5: "suspend"}.items()
+    found = occasions(stick)
+    assert max(found) == last and found[last] == "suspend"
+    assert {"while-running", "cut-off"} <= set(found.values()), "what was left stays on the stick"
