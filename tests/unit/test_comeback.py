@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from builder.places import ROOT
 from soulpad.base.errors import CannotResume
 
 LOADS_LIBVIRT = ("soulpad.vm.hypervisor", "soulpad.session.comeback")
@@ -253,6 +254,13 @@ def test_a_host_clock_that_was_set_is_noticed_and_one_that_wavers_is_not(comebac
 def test_a_step_from_before_the_watching_began_is_noticed_too(comeback: Any) -> None:
     steps = comeback.steps_of_host_clock(threading.Event(), 100.0, lambda: 3700.0, 0.0)
     assert next(steps) == 3600.0
+
+
+def test_the_hosts_time_service_is_there_and_leaves_the_pcs_own_clock_alone(comeback: Any) -> None:
+    packages = (ROOT / "hostos/elements/live-host/package-installs.yaml").read_text().splitlines()
+    assert f"{comeback.TIME_SERVICE.removesuffix('.service')}:" in packages
+    # hwclock(8): the third line says what the RTC shows. UTC there, or no such file, lets the kernel write it.
+    assert (ROOT / "hostos/rootfs/etc/adjtime").read_text().splitlines()[2] == "LOCAL"
 
 
 def test_when_the_hosts_clock_is_set_the_guests_follows(
