@@ -1,0 +1,90 @@
+"""What was asked, and what was found: as JSON and as a table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rich.table import Table
+
+from tests.powercut.blocklog import BlockLog
+from tests.powercut.replay import Span, Verdict
+
+Control = Literal["", "flushes-ignored", "fsync-left-out", "flush-left-out"]
+CONTROLS: tuple[Control, ...] = ("flushes-ignored", "fsync-left-out", "flush-left-out")
+Report = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Request:
+    """``cuts``: at least so many. ``control``: what is broken on purpose. ``keep``: a folder for the images of cuts
+    that something was lost by, or nothing."""
+
+    cuts: int
+    seed: int
+    control: Control = ""
+    keep: str = ""
+
+
+def report_of(request: Request, log: BlockLog, spans: Sequence[Span], verdicts: Sequence[Verdict]) -> Report:
+    """The report, all of it plain values."""
+    flushes = sum(entry.is_flush for entry in log.entries)
+    phases = list(dict.fromkeys(span.phase for span in spans))
+    return {
+        "seed": request.seed,
+        "control": request.control,
+        "writes": len(log.entries) - flushes,
+        "flushes": flushes,
+        "cuts": len(verdicts),
+        "phases": [phase_entry(phase, spans, verdicts) for phase in phases],
+        "violations": [violation_entry(verdict) for verdict in verdicts if verdict.violations],
+    }
+
+
+def phase_entry(phase: str, spans: Sequence[Span], verdicts: Sequence[Verdict]) -> Report:
+    """One phase. ``points``: how many different points it has; ``outcomes``: what the next start did, and how often."""
+    own = [verdict for verdict in verdicts if verdict.cut.phase == phase]
+    return {
+        "phase": phase,
+        "points": sum(len(span.points) for span in spans if span.phase == phase),
+        "cuts": len(own),
+        "points_cut": len({verdict.cut.told for verdict in own}),
+        "outcomes": dict(sorted(Counter(verdict.outcome for verdict in own).items())),
+        "violations": sum(bool(verdict.violations) for verdict in own),
+    }
+
+
+def violation_entry(verdict: Verdict) -> Report:
+    """A cut that something was lost by."""
+    cut = verdict.cut
+    return {
+        "phase": cut.phase,
+        "told": cut.told,
+        "seed": cut.seed,
+        "outcome": verdict.outcome,
+        "what": list(verdict.violations),
+    }
+
+
+def table(report: Report) -> Table:
+    """For people: a line per phase."""
+    result = Table("phase", "points", "cut", "the next start", "violations", title=f"Power cuts, seed {report['seed']}")
+    for phase in report["phases"]:
+        outcomes = ", ".join(f"{count} {name}" for name, count in phase["outcomes"].items())
+        cells = (phase["phase"], phase["points"], phase["cuts"], outcomes, phase["violations"])
+        result.add_row(*(str(cell) for cell in cells))
+    result.add_section()
+    points = sum(phase["points"] for phase in report["phases"])
+    result.add_row("all", str(points), str(report["cuts"]), "", str(len(report["violations"])))
+    return result
+
+
+def sentences(report: Report) -> list[str]:
+    """For people: each violation."""
+    return [
+        f"{found['phase']}, after {found['told']} requests (seed {found['seed']}), {found['outcome']}: {what}"
+        for found in report["violations"]
+        for what in found["what"]
+    ]
