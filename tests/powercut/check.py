@@ -14,9 +14,9 @@ from soulpad.store.layout import ParcelPaths
 from tests.powercut import devices
 from tests.powercut.diary import Commit, Diary, Snapshot
 from tests.powercut.guest import DISK, RAM, STATE, STATE_BLOCKS
-from tests.powercut.moments import content_of, numbers_in
+from tests.powercut.moments import content_of
 from tests.powercut.replay import Cut, Verdict
-from tests.powercut.scenario import Choice, Sitting
+from tests.powercut.sitting import CHOICES, Sitting
 
 
 def judge(cut: Cut, position: int, image: Path, mount_point: Path, diary: Diary, tool: ToolArgv) -> Verdict:
@@ -41,15 +41,13 @@ def judge(cut: Cut, position: int, image: Path, mount_point: Path, diary: Diary,
 
 
 def start(sitting: Sitting, cut: Cut) -> str:
-    """The next start, with a person whom chance gives one of both wishes; says what it did."""
+    """The next start, with a person whom chance gives one of the wishes; says what it did."""
     before = sitting.parcel.current_generation()
-    choice: Choice = "disk" if cut.seed % 2 else "checkpoint"
+    choice = CHOICES[cut.seed % len(CHOICES)]
     sitting.start(choice)
-    if sitting.parcel.current_generation() != before:
-        return "adopted"
-    if not sitting.person.asked:
-        return "resumed"
-    return "from the disk" if choice == "disk" else "back to checkpoint"
+    said = {"checkpoint": "back to checkpoint", "disk": "from the disk", "older": "back to older"}[choice]
+    adopted = sitting.parcel.current_generation() != before
+    return ", ".join([*["adopted"] * adopted, *[said] * sitting.person.was_asked]) or "resumed"
 
 
 def violations(sitting: Sitting, position: int, diary: Diary) -> Iterator[str]:
@@ -58,14 +56,22 @@ def violations(sitting: Sitting, position: int, diary: Diary) -> Iterator[str]:
     current = sitting.parcel.current_generation()
     if current not in (possible := diary.possible_currents(position)):
         yield f"checkpoint {current} is current, not {' or '.join(map(str, sorted(possible)))}"
-    wanted = {commit.generation: commit for commit in diary.must_be_whole(position)}
-    if known := diary.commit_of(current):
-        wanted[current] = known
-    for commit in wanted.values():
+    for commit in whole_checkpoints(sitting, position, diary):
         yield from differences(paths, commit)
     for session, promised in diary.promised(position).items():
-        if not any(diary.keeps(disk, session, promised) for disk in disks_in(paths)):
+        if not any(diary.keeps(disk, session, promised) for disk in sitting.disks()):
             yield f"no disk holds all that session {session} was told to be durable"
+
+
+def whole_checkpoints(sitting: Sitting, position: int, diary: Diary) -> list[Commit]:
+    """Those that must be there, and all that are there: half a checkpoint is never found.
+
+    What this start made itself has a number that the story gave to another one later.
+    """
+    made_now = {commit.generation for commit in sitting.diary.commits[len(diary.commits) :]}
+    there = set(sitting.parcel.generations()) - made_now
+    must = diary.must_be_whole(position)
+    return must + [commit for commit in diary.commits if commit.generation in there and commit not in must]
 
 
 def differences(paths: ParcelPaths, commit: Commit) -> Iterator[str]:
@@ -86,18 +92,11 @@ def files_of(snapshot: Snapshot) -> Iterator[tuple[str, bytes, tuple[int, ...]]]
         yield DEVICE_STATE_NAME, STATE, (snapshot.state,) * STATE_BLOCKS
 
 
-def disks_in(paths: ParcelPaths) -> Iterator[tuple[int, ...]]:
-    """Every disk that a person could go on from, the likeliest first."""
-    for pattern in ("live", "kept/*", "checkpoints/*"):
-        for path in sorted(paths.folder.glob(f"{pattern}/{disk_name(0)}"), reverse=True):
-            yield numbers_in(DISK, path)
-
-
 def gone_on(sitting: Sitting) -> Iterator[str]:
-    """The guest works on and is suspended: what should be current then is looked at too."""
-    diary = sitting.diary
-    sitting.played.work(rounds=2)
+    """The guest works on and is suspended: what is current then is looked at too."""
+    sitting.guest.work(rounds=2)
+    sitting.checkpoint()
+    sitting.guest.work(rounds=1)
     sitting.suspend()
-    generation = sitting.parcel.current_generation()
-    commit = Commit(generation, diary.session, sitting.played.snapshot, 0, 0)
-    yield from (f"after the next suspend {difference}" for difference in differences(sitting.parcel.paths, commit))
+    for commit in sitting.diary.commits[-2:]:
+        yield from (f"later, {difference}" for difference in differences(sitting.parcel.paths, commit))

@@ -27,18 +27,20 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Commit:
-    """A checkpoint. From ``began`` on it may be found, from ``done`` on it must be."""
+    """A checkpoint. From ``began`` on it may be found, from ``done`` on it must be. ``is_current``: the others are what
+    power cuts left, kept aside."""
 
     generation: int
     session: int
     snapshot: Snapshot
     began: int
     done: int
+    is_current: bool = True
 
 
 @dataclass(frozen=True)
 class Removal:
-    """From ``began`` on the old checkpoint may be gone, in whole or in part."""
+    """From ``began`` on the old checkpoint may be gone."""
 
     generation: int
     began: int
@@ -65,6 +67,14 @@ class Diary:
     states: dict[int, Snapshot] = field(default_factory=dict)
     parents: list[int | None] = field(default_factory=lambda: [None])
     session_of_moment: list[int] = field(default_factory=lambda: [FIRST_SESSION] * (FIRST_MOMENT + 1))
+
+    @property
+    def phase(self) -> str:
+        """The present phase."""
+        return self.phases[-1][1] if self.phases else ""
+
+    def begin_phase(self, phase: str, position: int) -> None:
+        self.phases.append((position, phase))
 
     @property
     def session(self) -> int:
@@ -99,9 +109,8 @@ class Diary:
 
     def possible_currents(self, position: int) -> set[int]:
         """Which checkpoint may be current after a cut there."""
-        done = [commit.generation for commit in self.commits if commit.done <= position]
-        under_way = {commit.generation for commit in self.commits if commit.began < position < commit.done}
-        return under_way | set(done[-1:])
+        under_way = {commit.generation for commit in self._currents() if commit.began < position < commit.done}
+        return under_way | {self._last_current(position).generation}
 
     def must_be_whole(self, position: int) -> list[Commit]:
         """The checkpoints that must be there after a cut."""
@@ -109,16 +118,29 @@ class Diary:
         return [commit for commit in self.commits if commit.done <= position and commit.generation not in gone]
 
     def promised(self, position: int) -> dict[int, dict[int, int]]:
-        """What was durable for the guest at a cut: session -> place on its disk -> moment."""
+        """What was durable for the guest at a cut: session -> place on its disk -> moment.
+
+        A promise ends when a checkpoint of its session is removed, unless the current one goes on from that session:
+        somebody went back, and the policy lets go what was left behind.
+        """
+        removed = {removal.generation for removal in self.removals if removal.began < position}
+        left_behind = {commit.session for commit in self.commits if commit.generation in removed}
+        left_behind -= set(self.ancestry(self._last_current(position).session))
         promised: dict[int, dict[int, int]] = {}
         for sync in self.synced:
-            if sync.at <= position:
+            if sync.at <= position and sync.session not in left_behind:
                 promised.setdefault(sync.session, {})[sync.place] = sync.moment
         return promised
 
     def keeps(self, disk: Numbers, session: int, promised: dict[int, int]) -> bool:
         """Whether a disk has all that a session was promised, or what it or a later session wrote over it."""
         return all(disk[place] >= moment and self._follows(disk[place], session) for place, moment in promised.items())
+
+    def _currents(self) -> list[Commit]:
+        return [commit for commit in self.commits if commit.is_current]
+
+    def _last_current(self, position: int) -> Commit:
+        return [commit for commit in self._currents() if commit.done <= position][-1]
 
     def _follows(self, moment: int, session: int) -> bool:
         return session in self.ancestry(self.session_of_moment[moment])

@@ -53,7 +53,7 @@ class PlayedMachine:
             raise Mixed(f"the guest's disk and RAM are not those of the moment {moment} that its processor is of")
 
     def resume(self) -> None:
-        """The CPUs run; work is ``work``."""
+        """The CPUs run; what they do is ``work``."""
 
     def work(self, rounds: int) -> None:
         """Writes to memory and disk, asks for durability now and then; the kernel writes some pages back meanwhile."""

@@ -18,19 +18,18 @@ from pathlib import Path
 from unittest import mock
 
 from builder.debian.toolbox import toolbox
-from builder.store.xfs import ToolArgv, make_xfs
+from builder.store.xfs import ToolArgv
 from soulpad.base.run import run
-from soulpad.base.units import MIB
-from soulpad.session import parcels
 from tests.powercut import devices
 from tests.powercut.blocklog import BlockLog
 from tests.powercut.check import judge
 from tests.powercut.diary import Diary
+from tests.powercut.firststore import make_store
 from tests.powercut.replay import Cut, Device, Verdict, copy_sparsely, plan_cuts
 from tests.powercut.report import Request, report_of
-from tests.powercut.scenario import PLAIN_STEPS, STEPS, Story, first_tree
+from tests.powercut.scenario import PLAIN_STEPS, STEPS, Story
+from tests.powercut.sitting import nothing_flushed
 
-STORE_BYTES = 304 * MIB
 CUTS_AT_A_TIME = 20
 FLUSHES_IGNORED = 20  # about those of a suspend
 
@@ -49,22 +48,11 @@ def main(request: Request, folder: Path) -> None:
     """Makes a store, lives through the scenario, cuts the power at many points of it, and judges what is left."""
     run(["mount", "-t", "tmpfs", "tmpfs", folder])  # in memory, and gone with the namespace
     tool = toolbox().argv
-    scene = play(make_store(folder, tool), request)
+    scene = play(make_store(folder / "before.img", tool), request)
     log = BlockLog(scene.log_file)
     spans = scene.diary.spans(log)
     verdicts = list(judge_all(scene, plan_cuts(spans, request.cuts, request.seed), request, tool))
     print(json.dumps(report_of(request, log, spans, verdicts)))
-
-
-def make_store(folder: Path, tool: ToolArgv) -> Path:
-    """A store with one suspended parcel, made as ``soulpad create`` makes it."""
-    image = folder / "made.img"
-    sources = folder / "sources"
-    sources.mkdir()
-    make_xfs(image, STORE_BYTES, first_tree(sources), "parcels", tool)
-    copy_sparsely(image, folder / "before.img")
-    image.unlink()
-    return folder / "before.img"
 
 
 def play(before: Path, request: Request) -> Scene:
@@ -88,7 +76,7 @@ def control(request: Request) -> Iterator[None]:
         case "fsync-left-out":
             broken: AbstractContextManager[object] = mock.patch.object(os, "fsync")
         case "flush-left-out":
-            broken = mock.patch.object(parcels, "flush")
+            broken = nothing_flushed()
         case _:
             broken = nullcontext()
     with broken:

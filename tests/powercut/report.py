@@ -14,6 +14,7 @@ from tests.powercut.replay import Span, Verdict
 
 Control = Literal["", "flushes-ignored", "fsync-left-out", "flush-left-out"]
 CONTROLS: tuple[Control, ...] = ("flushes-ignored", "fsync-left-out", "flush-left-out")
+OUTCOMES = ("resumed", "adopted", "back to checkpoint", "back to older", "from the disk")
 Report = Mapping[str, Any]
 
 
@@ -69,16 +70,24 @@ def violation_entry(verdict: Verdict) -> Report:
 
 
 def table(report: Report) -> Table:
-    """For people: a line per phase."""
-    result = Table("phase", "points", "cut", "the next start", "violations", title=f"Power cuts, seed {report['seed']}")
+    """For people: a line per phase. A start that adopted a checkpoint and asked as well is counted as both."""
+    result = Table(title=f"Power cuts, seed {report['seed']}")
+    for head in ("phase", "points", "cuts", *OUTCOMES, "violations"):
+        result.add_column(head, justify="left" if head == "phase" else "right")
     for phase in report["phases"]:
-        outcomes = ", ".join(f"{count} {name}" for name, count in phase["outcomes"].items())
-        cells = (phase["phase"], phase["points"], phase["cuts"], outcomes, phase["violations"])
+        counts = [outcome_count(phase["outcomes"], outcome) for outcome in OUTCOMES]
+        cells = (phase["phase"], phase["points"], phase["cuts"], *counts, phase["violations"])
         result.add_row(*(str(cell) for cell in cells))
     result.add_section()
     points = sum(phase["points"] for phase in report["phases"])
-    result.add_row("all", str(points), str(report["cuts"]), "", str(len(report["violations"])))
+    cells = ("all", points, report["cuts"], *[""] * len(OUTCOMES), len(report["violations"]))
+    result.add_row(*(str(cell) for cell in cells))
     return result
+
+
+def outcome_count(outcomes: Mapping[str, int], wanted: str) -> int:
+    """How many of the next starts did something."""
+    return sum(count for outcome, count in outcomes.items() if wanted in outcome.split(", "))
 
 
 def sentences(report: Report) -> list[str]:

@@ -189,6 +189,26 @@ def test_a_disk_keeps_a_promise_by_what_was_written_or_what_its_own_future_wrote
     assert not diary.keeps((MIXED, 1), 1, promise)
 
 
+def test_disks_kept_aside_must_stay_and_never_become_current(diary: Diary) -> None:
+    diary.commits.append(Commit(3, 1, Snapshot((3, 1)), began=300, done=400, is_current=False))
+    assert diary.possible_currents(350) == diary.possible_currents(400) == {2}
+    assert [commit.generation for commit in diary.must_be_whole(400)] == [1, 2, 3]
+
+
+def test_a_promise_ends_with_the_removal_of_what_was_left_behind_and_not_before(diary: Diary) -> None:
+    diary.begin_session(parent=0)
+    diary.commits.append(Commit(3, 2, Snapshot((1, 1)), began=300, done=400))
+    diary.removals.append(Removal(2, began=500))
+    assert [diary.promised(at) for at in (500, 501)] == [{1: {0: 3}}, {}]
+
+
+def test_a_promise_outlives_the_removal_of_its_checkpoint_where_the_current_one_goes_on_from_it(diary: Diary) -> None:
+    diary.begin_session(parent=1)
+    diary.commits.append(Commit(3, 2, Snapshot((3, 1)), began=300, done=400))
+    diary.removals.append(Removal(2, began=500))
+    assert diary.promised(501) == {1: {0: 3}}
+
+
 def test_phases_are_parts_of_the_log_and_empty_ones_are_left_out(tmp_path: Path) -> None:
     log = a_log(tmp_path / "log")
     one, three = log.position_after(1), log.position_after(3)
