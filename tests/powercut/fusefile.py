@@ -14,6 +14,7 @@ import os
 import stat
 import struct
 import sys
+from enum import IntEnum
 from pathlib import Path
 
 from tests.powercut.blocklog import LogWriter
@@ -35,7 +36,21 @@ _PAGES = _MAX_WRITE_BYTES // 4096
 _BIG_WRITES, _MAX_PAGES = 1 << 5, 1 << 22  # flags of INIT
 _FOREVER_SECONDS = 1 << 30
 
-_GETATTR, _OPEN, _READ, _WRITE, _STATFS, _RELEASE, _FSYNC, _FLUSH, _INIT_CODE = 3, 14, 15, 16, 17, 18, 20, 25, 26
+
+class Operation(IntEnum):
+    """The requests that come for one file; others are answered with "not implemented"."""
+
+    GETATTR = 3
+    OPEN = 14
+    READ = 15
+    WRITE = 16
+    STATFS = 17
+    RELEASE = 18
+    FSYNC = 20
+    FLUSH = 25  # a descriptor is closed; not what a block device calls a flush
+    INIT = 26
+
+
 _UNANSWERED = (2, 36, 42)  # FORGET, INTERRUPT, BATCH_FORGET
 
 
@@ -50,34 +65,36 @@ class LoggedFile:
     def answer(self, operation: int, body: memoryview) -> bytes:
         """The answer to a request. Raises OSError, whose number is an answer too."""
         match operation:
-            case 26:
+            case Operation.INIT:
                 flags = _BIG_WRITES | _MAX_PAGES
                 return _INIT.pack(7, 31, 0, flags, 1, 1, _MAX_WRITE_BYTES, 1, _PAGES, 0, *[0] * 8)
-            case 3:
-                blocks = self._size_bytes // 512
-                times = (0, 0, 0)
+            case Operation.GETATTR:
+                blocks, times = self._size_bytes // 512, [0] * 6
+                owner_and_rest = (0, 0, 0, 4096, 0)
                 return _ATTRIBUTES.pack(
-                    _FOREVER_SECONDS, 0, 0, 1, self._size_bytes, blocks, *times, *times, FILE_MODE, 1, 0, 0, 0, 4096, 0
+                    _FOREVER_SECONDS, 0, 0, 1, self._size_bytes, blocks, *times, FILE_MODE, 1, *owner_and_rest
                 )
-            case 14:
+            case Operation.OPEN:
                 return _OPENED.pack(0, 0, 0)
-            case 15:
+            case Operation.READ:
                 _, offset, length, *_ = _TRANSFER.unpack_from(body)
                 return os.pread(self._image, length, offset)
-            case 16:
+            case Operation.WRITE:
                 _, offset, length, *_ = _TRANSFER.unpack_from(body)
-                data = body[_TRANSFER.size : _TRANSFER.size + length]
-                os.pwrite(self._image, data, offset)
-                self._log.write(offset, data)
+                self._write(offset, body[_TRANSFER.size : _TRANSFER.size + length])
                 return _WRITTEN.pack(length, 0)
-            case 17:
-                return _STATISTICS.pack(0, 0, 0, 1, 0, 4096, 255, 4096, 0, *[0] * 6)
-            case 20:
+            case Operation.FSYNC:
                 self._log.flush()
                 return b""
-            case 18 | 25:  # a handle is closed: nothing is known of it
+            case Operation.STATFS:
+                return _STATISTICS.pack(0, 0, 0, 1, 0, 4096, 255, 4096, 0, *[0] * 6)
+            case Operation.RELEASE | Operation.FLUSH:
                 return b""
-        raise OSError(errno.ENOSYS, "not needed")
+        raise OSError(errno.ENOSYS, "not implemented")
+
+    def _write(self, offset_bytes: int, data: memoryview) -> None:
+        os.pwrite(self._image, data, offset_bytes)
+        self._log.write(offset_bytes, data)
 
 
 def serve(descriptor: int, file: LoggedFile) -> None:

@@ -8,7 +8,11 @@ from __future__ import annotations
 import mmap
 import os
 import random
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +23,7 @@ from tests.powercut.moments import BLOCK_BYTES, MIXED, block, content_of, number
 DISK, RAM, STATE = b"disk", b"ram ", b"dev "
 BLOCKS = 256  # of the disk and of the RAM
 STATE_BLOCKS = 5
+BREATH_SECONDS = 0.001
 VMM = "QEMU 10.0.13"
 
 
@@ -34,6 +39,8 @@ class PlayedMachine:
         self.disk = list(numbers_in(DISK, live / disk_name(0)))
         self.ram = list(numbers_in(RAM, live / RAM_NAME))
         self._unsynced: dict[int, int] = {}
+        self._cpu = threading.Lock()  # held by whoever uses it, and while it stands still
+        self._cpu.acquire()
         self._page = mmap.mmap(-1, BLOCK_BYTES)  # O_DIRECT wants aligned memory
         self._disk_file = os.open(live / disk_name(0), os.O_RDWR | os.O_DIRECT)
         self._ram_file = os.open(live / RAM_NAME, os.O_RDWR)
@@ -54,20 +61,43 @@ class PlayedMachine:
 
     def resume(self) -> None:
         """The CPUs run; what they do is ``work``."""
+        self._cpu.release()
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """The guest works beside whatever the block does; it stands still between ``pause`` and ``resume``."""
+        over = threading.Event()
+
+        def work_on() -> None:
+            while not over.is_set():
+                self.work(rounds=1)
+                time.sleep(BREATH_SECONDS)
+
+        with ThreadPoolExecutor(1) as threads:
+            done = threads.submit(work_on)
+            try:
+                yield
+            finally:
+                over.set()
+        done.result()
 
     def work(self, rounds: int) -> None:
         """Writes to memory and disk, asks for durability now and then; the kernel writes some pages back meanwhile."""
         for _ in range(rounds):
-            moment = self._diary.next_moment()
-            for place in self._places(8):
-                self._memory[place * BLOCK_BYTES : (place + 1) * BLOCK_BYTES] = block(RAM, place, moment)
-                self.ram[place] = moment
-            for place in self._places(4):
-                self._write(place, moment)
-            if self._chance.random() < 0.5:
-                self.sync_disk()
-            if self._chance.random() < 0.3:
-                os.posix_fadvise(self._ram_file, 0, 0, os.POSIX_FADV_DONTNEED)  # starts the writing, waits for nothing
+            with self._cpu:
+                self._work_once()
+
+    def _work_once(self) -> None:
+        moment = self._diary.next_moment()
+        for place in self._places(8):
+            self._memory[place * BLOCK_BYTES : (place + 1) * BLOCK_BYTES] = block(RAM, place, moment)
+            self.ram[place] = moment
+        for place in self._places(4):
+            self._write(place, moment)
+        if self._chance.random() < 0.5:
+            self.sync_disk()
+        if self._chance.random() < 0.3:
+            os.posix_fadvise(self._ram_file, 0, 0, os.POSIX_FADV_DONTNEED)  # starts the writing, waits for nothing
 
     def sync_disk(self) -> None:
         """The guest's own fsync, as QEMU passes it on."""
@@ -78,7 +108,8 @@ class PlayedMachine:
         self._unsynced = {}
 
     def pause(self) -> None:
-        """The CPUs stop."""
+        """The CPUs stop; what they had begun to write is written."""
+        self._cpu.acquire()
 
     def save_device_state(self, path: Path) -> None:
         """The moment is over: what disk and RAM are now belongs to this state."""

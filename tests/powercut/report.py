@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from rich.box import SIMPLE
 from rich.table import Table
 
 from tests.powercut.blocklog import BlockLog
@@ -14,7 +15,14 @@ from tests.powercut.replay import Span, Verdict
 
 Control = Literal["", "flushes-ignored", "fsync-left-out", "flush-left-out"]
 CONTROLS: tuple[Control, ...] = ("flushes-ignored", "fsync-left-out", "flush-left-out")
-OUTCOMES = ("resumed", "adopted", "back to checkpoint", "back to older", "from the disk")
+# what the next start did -> the table's head
+HEADS = {
+    "resumed": "resumed",
+    "adopted": "adopted",
+    "back to checkpoint": "back",
+    "back to older": "older",
+    "from the disk": "disk",
+}
 Report = Mapping[str, Any]
 
 
@@ -71,16 +79,17 @@ def violation_entry(verdict: Verdict) -> Report:
 
 def table(report: Report) -> Table:
     """For people: a line per phase. A start that adopted a checkpoint and asked as well is counted as both."""
-    result = Table(title=f"Power cuts, seed {report['seed']}")
-    for head in ("phase", "points", "cuts", *OUTCOMES, "violations"):
-        result.add_column(head, justify="left" if head == "phase" else "right")
+    heads = ("phase", "points", "cuts", *HEADS.values(), "wrong")
+    result = Table(title=f"Power cuts, seed {report['seed']}", box=SIMPLE, collapse_padding=True, pad_edge=False)
+    for head in heads:
+        result.add_column(head, justify="left" if head == "phase" else "right", no_wrap=True)
     for phase in report["phases"]:
-        counts = [outcome_count(phase["outcomes"], outcome) for outcome in OUTCOMES]
+        counts = [outcome_count(phase["outcomes"], outcome) for outcome in HEADS]
         cells = (phase["phase"], phase["points"], phase["cuts"], *counts, phase["violations"])
         result.add_row(*(str(cell) for cell in cells))
     result.add_section()
     points = sum(phase["points"] for phase in report["phases"])
-    cells = ("all", points, report["cuts"], *[""] * len(OUTCOMES), len(report["violations"]))
+    cells = ("all", points, report["cuts"], *[""] * len(HEADS), len(report["violations"]))
     result.add_row(*(str(cell) for cell in cells))
     return result
 

@@ -114,8 +114,8 @@ class Sitting:
         self._note_cut_off(set(self.parcel.generations()) - before, crashed, began)
 
     def checkpoint(self) -> None:
-        """A checkpoint beside the running session."""
-        with self._committed(), self._observed():
+        """A checkpoint beside the running session, whose guest works on."""
+        with self._committed(), self._observed(), self.guest.working():
             flow.checkpoint_beside(self._running)
 
     def suspend(self) -> None:
