@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog="python -m tests.powercut", description=(__doc__ or "").splitlines()[0], epilog=EXAMPLE
     )
-    result.add_argument("--cuts", type=int, default=1000, metavar="N", help="cut the power at least N times (1000)")
+    result.add_argument("--cuts", type=int, default=1000, metavar="N", help="cut at N different points (1000)")
     result.add_argument("--seed", type=int, help="of all that chance decides (another one each time)")
     result.add_argument("--control", choices=CONTROLS, default="", help="break something on purpose, to be caught")
     result.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the device's image where something was lost")

@@ -16,7 +16,7 @@ from tests.powercut.diary import Commit, Diary, Snapshot
 from tests.powercut.guest import DISK, RAM, STATE, STATE_BLOCKS
 from tests.powercut.moments import content_of
 from tests.powercut.replay import Cut, Verdict
-from tests.powercut.sitting import CHOICES, Sitting
+from tests.powercut.sitting import ALWAYS_OFFERED, WAYS, Sitting
 
 
 def judge(cut: Cut, position: int, image: Path, mount_point: Path, diary: Diary, tool: ToolArgv) -> Verdict:
@@ -43,11 +43,9 @@ def judge(cut: Cut, position: int, image: Path, mount_point: Path, diary: Diary,
 def start(sitting: Sitting, cut: Cut) -> str:
     """The next start, with a person whom chance gives one of the wishes; says what it did."""
     before = sitting.parcel.current_generation()
-    choice = CHOICES[cut.seed % len(CHOICES)]
-    sitting.start(choice)
-    said = {"checkpoint": "back to checkpoint", "disk": "from the disk", "older": "back to older"}[choice]
+    sitting.start(list(WAYS.values())[cut.seed % len(WAYS)])
     adopted = sitting.parcel.current_generation() != before
-    return ", ".join([*["adopted"] * adopted, *[said] * sitting.person.was_asked]) or "resumed"
+    return ", ".join(word for word in ("adopted" if adopted else "", sitting.person.taken) if word) or "resumed"
 
 
 def violations(sitting: Sitting, position: int, diary: Diary) -> Iterator[str]:
@@ -56,6 +54,9 @@ def violations(sitting: Sitting, position: int, diary: Diary) -> Iterator[str]:
     current = sitting.parcel.current_generation()
     if current not in (possible := diary.possible_currents(position)):
         yield f"checkpoint {current} is current, not {' or '.join(map(str, sorted(possible)))}"
+    if sitting.person.taken and not set(ALWAYS_OFFERED) <= set(sitting.person.offered):
+        yield f"the person was only offered: {', '.join(sitting.person.offered)}"
+    yield from sitting.refused(commit.generation for commit in diary.must_be_whole(position))
     for commit in whole_checkpoints(sitting, position, diary):
         yield from differences(paths, commit)
     for session, promised in diary.promised(position).items():

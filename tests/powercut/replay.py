@@ -61,20 +61,27 @@ class Piece:
 
 
 def plan_cuts(spans: Sequence[Span], count: int, seed: int) -> list[Cut]:
-    """At least ``count`` cuts, as many in each phase, in the order of the log.
+    """Cuts at ``count`` different points (all of them if there are fewer), in the order of the log.
 
-    All points of a phase come before one is cut a second time, then with another outcome of chance.
+    Phases are cut alike; one with too few points for its share is cut at the same ones again, with another outcome of
+    chance, on top of ``count``.
     """
     chance = random.Random(seed)
     points: dict[str, list[int]] = {}
     for span in spans:
         points.setdefault(span.phase, []).extend(span.points)
-    each = -(-count // len(points))
+    level = _level([len(all_points) for all_points in points.values()], count)
+    share = -(-count // len(points))
     chosen: list[tuple[int, str]] = []
     for phase, all_points in points.items():
-        rounds, rest = divmod(each, len(all_points))
+        rounds, rest = divmod(max(share, min(level, len(all_points))), len(all_points))
         chosen += [(point, phase) for point in all_points * rounds + chance.sample(all_points, rest)]
     return [Cut(phase, told, chance.getrandbits(32)) for told, phase in sorted(chosen)]
+
+
+def _level(sizes: Sequence[int], count: int) -> int:
+    """How many each may give at most, so that together they give ``count``; small ones give all they have."""
+    return next((level for level in range(max(sizes)) if sum(min(size, level) for size in sizes) >= count), max(sizes))
 
 
 def covered_by_flush(entries: Sequence[Entry], told: int, ignored: int = 0) -> int:

@@ -53,7 +53,7 @@ def report_of(request: Request, log: BlockLog, spans: Sequence[Span], verdicts: 
 
 
 def phase_entry(phase: str, spans: Sequence[Span], verdicts: Sequence[Verdict]) -> Report:
-    """One phase. ``points``: how many different points it has; ``outcomes``: what the next start did, and how often."""
+    """One phase. ``points``: how many it has; ``outcomes``: what the next start did, and how often."""
     own = [verdict for verdict in verdicts if verdict.cut.phase == phase]
     return {
         "phase": phase,

@@ -12,7 +12,6 @@ from tests.powercut import blocklog, devices, firststore
 from tests.powercut.diary import FIRST_MOMENT, FIRST_SESSION, Commit, Diary
 from tests.powercut.sitting import (
     BrokenOff,
-    Choice,
     Sitting,
     broken_off_before_current,
     broken_off_before_rename,
@@ -46,14 +45,14 @@ class Story:
                 self._sitting.leave()
         return self.diary
 
-    def start(self, choice: Choice = "checkpoint") -> None:
-        self._sitting.start(choice)
+    def start(self, wish: str = "back to checkpoint") -> None:
+        self._sitting.start(wish)
 
     def start_from_disk(self) -> None:
-        self.start("disk")
+        self.start("from the disk")
 
     def start_from_older(self) -> None:
-        self.start("older")
+        self.start("back to older")
 
     def work(self) -> None:
         self._sitting.guest.work(ROUNDS_OF_WORK)

@@ -8,14 +8,15 @@ from __future__ import annotations
 import importlib.util
 import random
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 from unittest import mock
 
+from soulpad.base.errors import SoulpadError
 from tests.powercut.diary import Commit, Diary, Removal, Snapshot
 from tests.powercut.guest import DISK, PlayedHypervisor, PlayedMachine
 from tests.powercut.moments import Numbers, numbers_in
@@ -29,8 +30,6 @@ from soulpad.session.stages import StageClock  # noqa: E402
 from soulpad.session.thispc import ThisPc  # noqa: E402
 from soulpad.store.checkpoint import disk_name  # noqa: E402
 
-Choice = Literal["checkpoint", "disk", "older"]
-CHOICES: tuple[Choice, ...] = get_args(Choice)
 PRUNE = "prune"
 
 
@@ -42,12 +41,18 @@ class BrokenOff(Exception):
     """The session's process ended in the middle of a step."""
 
 
+# how the options begin after a crash -> what is done then
+WAYS = {"Go back to": "back to checkpoint", "Restart with": "from the disk", "Choose an older": "back to older"}
+ALWAYS_OFFERED = ("back to checkpoint", "from the disk")
+
+
 @dataclass
 class Person:
-    """At the screen; after a crash takes the ``choice``. ``chose``: the words of what was taken, one per question."""
+    """At the screen; after a crash goes the way of ``wish``, or the first one where it is not offered."""
 
-    choice: Choice
-    chose: list[str]
+    wish: str
+    offered: tuple[str, ...] = ()
+    taken: str = ""
 
     def working(self, _text: str) -> None:
         """Patience."""
@@ -55,23 +60,14 @@ class Person:
     def choose(self, title: str, _text: Sequence[str], options: Sequence[str], _default: int = 0) -> int:
         match title:
             case "The last session was cut off":
-                wanted = {"checkpoint": "Go back to", "disk": "Restart with", "older": "Choose an older"}[self.choice]
-                answers = [place for place, option in enumerate(options) if option.startswith(wanted)]
-                answer = answers[0] if answers else 0
+                self.offered = tuple(
+                    way for option in options for words, way in WAYS.items() if option.startswith(words)
+                )
+                self.taken = self.wish if self.wish in self.offered else self.offered[0]
+                return self.offered.index(self.taken)
             case "Which moment?" | "What shall be done with it?":
-                answer = 0
-            case _:
-                raise NotAsked(f"{title}: {'; '.join(options)}")
-        self.chose.append(options[answer])
-        return answer
-
-    @property
-    def was_asked(self) -> bool:
-        return bool(self.chose)
-
-    @property
-    def took_disk(self) -> bool:
-        return self.was_asked and self.chose[0].startswith("Restart with")
+                return 0
+        raise NotAsked(f"{title}: {'; '.join(options)}")
 
 
 class StartClock(StageClock):
@@ -94,7 +90,7 @@ class Sitting:
         self.root, self.diary, self._here = root, diary, here
         [self.parcel] = parcels.parcels_in(root)
         self._hypervisor = PlayedHypervisor(self.parcel.paths.live, diary, here, chance)
-        self.person = Person("checkpoint", [])
+        self.person = Person("")
         self._running: Any = None
 
     @property
@@ -103,14 +99,15 @@ class Sitting:
         assert self._hypervisor.machine
         return self._hypervisor.machine
 
-    def start(self, choice: Choice) -> None:
-        """Up to the running guest."""
-        self.person, began, before = Person(choice, []), self._here(), set(self.parcel.generations())
+    def start(self, wish: str) -> None:
+        """Up to the running guest. ``wish``: one of WAYS' values, should the person be asked."""
+        self.person, began, before = Person(wish), self._here(), set(self.parcel.generations())
         crashed = self.diary.session
         with self._observed():
             self._running = flow.start(self._host(), self.parcel, StartClock(self._cloned))
-        origin = self.diary.commit_of(self._running.generation)
-        self.diary.begin_session(crashed if self.person.took_disk or origin is None else origin.session)
+        from_disk = self.person.taken == "from the disk"
+        origin = None if from_disk else self.diary.commit_of(self._running.generation)
+        self.diary.begin_session(origin.session if origin else crashed)
         self._note_cut_off(set(self.parcel.generations()) - before, crashed, began)
 
     def checkpoint(self) -> None:
@@ -138,6 +135,14 @@ class Sitting:
         for path in (folder / disk_name(0) for folder in (self.parcel.paths.live, *folders)):
             if path.exists():
                 yield numbers_in(DISK, path)
+
+    def refused(self, generations: Iterable[int]) -> Iterator[str]:
+        """Why the product itself would not go on from some of these checkpoints."""
+        for generation in generations:
+            try:
+                self.parcel.verified(generation)
+            except SoulpadError as error:
+                yield f"refused: {error.message}"
 
     def _end(self, reason: Literal["asked", "shut-down"]) -> None:
         with self._observed():

@@ -102,14 +102,20 @@ def test_a_device_holds_what_was_flushed_and_forgets_no_earlier_cut(tmp_path: Pa
 # --- what is cut
 
 
-def test_every_phase_is_cut_as_often_and_each_of_its_points_before_one_is_cut_again() -> None:
+def test_so_many_different_points_are_cut_and_a_short_phase_again_and_again() -> None:
     spans = [Span("start", 0, 9), Span("suspend", 10, 12), Span("start", 13, 30)]
     cuts = plan_cuts(spans, 20, seed=3)
-    assert Counter(cut.phase for cut in cuts) == {"start": 10, "suspend": 10}
-    assert len({cut.told for cut in cuts if cut.phase == "start"}) == 10
+    assert Counter(cut.phase for cut in cuts) == {"start": 17, "suspend": 10}
+    assert len({cut.told for cut in cuts}) == 20
     assert sorted(Counter(cut.told for cut in cuts if cut.phase == "suspend").values()) == [3, 3, 4]
     assert [cut.told for cut in cuts] == sorted(cut.told for cut in cuts)
     assert cuts == plan_cuts(spans, 20, seed=3) != plan_cuts(spans, 20, seed=4)
+
+
+def test_more_cuts_than_points_take_every_point_and_chance_again() -> None:
+    cuts = plan_cuts([Span("start", 0, 2), Span("suspend", 3, 5)], 100, seed=1)
+    assert len(cuts) == 100 and {cut.told for cut in cuts} == set(range(6))
+    assert len({cut.seed for cut in cuts}) > 90
 
 
 @pytest.mark.parametrize("count", ["0", "-3"])
