@@ -2,7 +2,7 @@
 
 log/stages.jsonl                        stage times of every resume and suspend, one JSON object a line
 parcels/UUID/parcel.json                who the parcel is, and its frozen machine
-parcels/UUID/checkpoints/GEN/           immutable: checkpoint.json, disk-N.img, ram.img, device-state
+parcels/UUID/checkpoints/GEN/           immutable: checkpoint.json, disk-N.img, ram.img, device-state; working-set
 parcels/UUID/live/                      scratch of the running session, and session.json
 parcels/UUID/kept/NAME/                 what a crash left and the user did not choose
 parcels/UUID/current                    the generation, in decimal: the commit point of a suspend

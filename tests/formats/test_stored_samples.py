@@ -12,11 +12,12 @@ import pytest
 
 from soulpad.base.errors import SoulpadError, StoreDamaged, UnknownFormat
 from soulpad.session.parcels import LIVE_FORMAT, LiveRecord, Parcel, write_record
-from soulpad.store import checkpoint, parcel, stick
+from soulpad.store import checkpoint, parcel, stick, workingset
 from soulpad.store.checkpoint import CheckpointManifest, SuspendedState
 from soulpad.store.layout import ParcelPaths
 from soulpad.store.parcel import Disk, Machine, ParcelDescription
 from soulpad.store.stick import ParcelRequirement, StickDescription
+from soulpad.store.workingset import Run, WorkingSet
 
 SAMPLES = Path(__file__).parent / "samples"
 
@@ -56,6 +57,7 @@ SUSPENDED = CheckpointManifest(
     ),
 )
 DISK_ONLY = CheckpointManifest(generation=0, parent=None, taken_at=1763600000, disk_bytes=(1 << 30,))
+WORKING_SET = WorkingSet(2 << 30, (Run(0x1A2B, 16), Run(0, 1), Run(0x7FFF0, 16)))
 LIVE = LiveRecord(generation=7, clean=False, began_at=1763703600)
 
 
@@ -81,6 +83,7 @@ READ: dict[str, Read] = {
     stick.FORMAT: lambda content, _: StickDescription.decode(content),
     parcel.FORMAT: lambda content, _: ParcelDescription.decode(content),
     checkpoint.FORMAT: lambda content, _: CheckpointManifest.decode(content),
+    workingset.FORMAT: lambda content, _: WorkingSet.decode(content),
     LIVE_FORMAT: read_live,
 }
 WRITE: dict[str, Write] = dict.fromkeys(READ, lambda value, _: value.encode()) | {LIVE_FORMAT: written_live}
@@ -91,6 +94,7 @@ EXPECTED = {
     "soulpad-checkpoint-1-suspended.json": SUSPENDED,
     "soulpad-checkpoint-1-disk-only.json": DISK_ONLY,
     "soulpad-live-1.json": LIVE,
+    "soulpad-working-set-1.json": WORKING_SET,
 }
 
 
