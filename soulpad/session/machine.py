@@ -7,17 +7,18 @@ import pwd
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
 from soulpad.base.errors import CannotResume
-from soulpad.session import parcels
+from soulpad.session import parcels, workingset
 from soulpad.session.parcels import Parcel
 from soulpad.session.report import command_line_value, report
 from soulpad.session.stages import StageClock
 from soulpad.session.thispc import ThisPc
 from soulpad.session.viewer import SPICE_SOCKET
+from soulpad.session.workingset import Companion
 from soulpad.store.checkpoint import (
     DEVICE_STATE_NAME,
     RAM_NAME,
@@ -26,6 +27,7 @@ from soulpad.store.checkpoint import (
     disk_name,
     sha256_of,
 )
+from soulpad.store.workingset import WORKING_SET_NAME
 from soulpad.vm.domain import Accelerator, RunFiles, domain_xml
 from soulpad.vm.hypervisor import Hypervisor, RunningMachine
 
@@ -42,6 +44,7 @@ class RunningParcel:
     hypervisor: Hypervisor
     accelerator: Accelerator
     generation: int
+    companion: Companion = field(default_factory=Companion, compare=False)
 
 
 def resume(parcel: Parcel, hypervisor: Hypervisor, pc: ThisPc, clock: StageClock) -> RunningParcel:
@@ -51,18 +54,22 @@ def resume(parcel: Parcel, hypervisor: Hypervisor, pc: ThisPc, clock: StageClock
     require_same_machine(parcel, state)
     live = parcels.begin_live(parcel, manifest, with_ram=True)
     clock.done("checkpoint checked and cloned")
-    xml = prepare(parcel, live, state.accelerator, incoming=True)
-    state_file = parcel.paths.checkpoint(manifest.generation) / DEVICE_STATE_NAME
-    own_for_vm([state_file])
-    machine = hypervisor.start_paused(xml)
-    clock.done("VM process start")
-    with killed_on_failure(machine):
-        machine.load_device_state(state_file)
-        clock.done("VM state load")
-        parcels.withdraw_clean(parcel)  # from here on a crash is a crash: live/ is not the checkpoint any more
-        machine.resume()
+    checkpoint = parcel.paths.checkpoint(manifest.generation)
+    state_file = checkpoint / DEVICE_STATE_NAME
+    with workingset.prefetched(checkpoint, live) as companion:
+        xml = prepare(parcel, live, state.accelerator, incoming=True)
+        own_for_vm([state_file])
+        machine = hypervisor.start_paused(xml)
+        clock.done("VM process start")
+        with killed_on_failure(machine):
+            machine.load_device_state(state_file)
+            clock.done("VM state load")
+            parcels.withdraw_clean(parcel)  # from here on a crash is a crash: live/ is not the checkpoint any more
+            machine.resume()
+        companion.machine_runs()
     clock.done("VM resume")
-    return RunningParcel(parcel, machine, hypervisor, cast(Accelerator, state.accelerator), manifest.generation)
+    accelerator = cast(Accelerator, state.accelerator)
+    return RunningParcel(parcel, machine, hypervisor, accelerator, manifest.generation, companion)
 
 
 def start_cold(
@@ -73,7 +80,8 @@ def start_cold(
         record = parcel.live_record()
         generation = record.generation if record else parcel.current_generation()
         live = parcel.paths.live
-        (live / RAM_NAME).unlink(missing_ok=True)
+        for name in (RAM_NAME, WORKING_SET_NAME):
+            (live / name).unlink(missing_ok=True)
     else:
         manifest = parcels.require_disks(parcel, parcel.current())
         generation = manifest.generation
@@ -94,6 +102,7 @@ def suspend(running: RunningParcel, clock: StageClock) -> int:
     """Suspends into a new checkpoint; returns its generation once it is durable and current."""
     parcel, live = running.parcel, running.parcel.paths.live
     running.hypervisor.watch(None)
+    running.companion.stop()
     running.machine.pause()
     clock.done("VM stop")
     touch_for_vm(live / DEVICE_STATE_NAME)
@@ -112,7 +121,8 @@ def suspend(running: RunningParcel, clock: StageClock) -> int:
 def keep_disks_of_ended_guest(running: RunningParcel) -> int:
     """The guest shut itself down: its disks become a checkpoint that starts cold. Returns the generation."""
     parcel = running.parcel
-    for name in (RAM_NAME, DEVICE_STATE_NAME):  # a suspend that failed may have left the second
+    running.companion.stop()
+    for name in (RAM_NAME, WORKING_SET_NAME, DEVICE_STATE_NAME):  # a suspend that failed may have left the last
         (parcel.paths.live / name).unlink(missing_ok=True)
     manifest = CheckpointManifest(
         generation=next_generation(parcel),
