@@ -14,7 +14,7 @@ from pathlib import Path
 from soulpad.base.errors import ProgramFailed, SoulpadError, WrongPassphrase
 from soulpad.base.run import run
 from soulpad.base.secrets import harden_process
-from soulpad.session import machine, parcels, stages, viewer, volume
+from soulpad.session import machine, parcels, stages, viewer, volume, warming
 from soulpad.session.auxiliary import find_key
 from soulpad.session.choices import after_crash, after_refusal, choose_parcel, without_kvm
 from soulpad.session.console import Console, PowerOffAsked
@@ -52,7 +52,8 @@ def run_session(console: Console, libvirt_root: Path) -> None:
         host.hypervisor.warm_up()
         with ExitStack() as stack:
             clock = StageClock("resume")
-            root = open_store(host, stack, clock)
+            with warming.while_asking():
+                root = open_store(host, stack, clock)
             parcel = choose_parcel(console, stopping, parcels.parcels_in(root))
             running = start(host, parcel, clock)
             reason = live_until_over(host, running, root, clock)
