@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from soulpad.base.units import MIB
+from soulpad.session import readahead
 from soulpad.session.pagemap import cpu_seconds, mapped_runs, process_that_maps
 from soulpad.session.thispc import memory_facts
 from soulpad.store.checkpoint import RAM_NAME
@@ -92,7 +93,8 @@ def prefetched(source: Path, live: Path) -> Iterator[Companion]:
         wanted = prefetch_plan(known.runs, turn_of(source), affordable_pages(memory_facts()["available_mib"]))
         companion.start(lambda stopping: prefetch(ram, wanted, stopping))
     try:
-        yield companion
+        with readahead.precise(wanted=known is not None):
+            yield companion
     except BaseException:
         companion.stop()
         raise
@@ -158,19 +160,19 @@ def learn(live: Path, known: WorkingSet | None, stopping: threading.Event) -> No
     """Watches the machine of ``live`` and writes what it touched; what was known, where that could not be seen."""
     ram = live / RAM_NAME
     touched, complete = FirstTouches(), False
-    with suppress(OSError):  # the machine has ended, or this kernel does not tell
-        complete = watch(ram, touched, stopping)
+    process = process_that_maps(ram, QEMU)
+    if process:
+        with suppress(OSError):  # the machine has ended, or this kernel does not tell
+            complete = watch(process, ram, touched, stopping)
+        readahead.take_over(process, ram)
     if touched.runs() and (complete or not known):
         known = WorkingSet(ram.stat().st_size, tuple(touched.runs()))
     if known:
         write_working_set(live, known)
 
 
-def watch(ram: Path, touched: FirstTouches, stopping: threading.Event) -> bool:
-    """Notes what QEMU has mapped of ``ram`` until the resume is over; whether it was seen to its end."""
-    process = process_that_maps(ram, QEMU)
-    if process is None:
-        return False
+def watch(process: int, ram: Path, touched: FirstTouches, stopping: threading.Event) -> bool:
+    """Notes what a process has mapped of ``ram`` until its resume is over; whether it was seen to its end."""
     deadline, enough = time.monotonic() + LEARN_SECONDS, cpu_seconds(process) + LEARN_CPU_SECONDS
     while True:
         touched.add(mapped_runs(process, ram))

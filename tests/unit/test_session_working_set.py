@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from soulpad.session import workingset
+from soulpad.session import readahead, workingset
 from soulpad.session.workingset import (
     FAULT_AROUND_PAGES,
     MOST_PAGES_UNDER_WAY,
@@ -153,6 +153,7 @@ def watching(monkeypatch: pytest.MonkeyPatch, samples: list[list[Run]], cpu: lis
     monkeypatch.setattr(workingset, "mapped_runs", lambda _process, _path: samples.pop(0))
     monkeypatch.setattr(workingset, "cpu_seconds", lambda _process: cpu.pop(0))
     monkeypatch.setattr(workingset, "SAMPLE_SECONDS", 0)
+    monkeypatch.setattr(readahead, "take_over", lambda _process, _path: True)
 
 
 def test_what_a_machine_touched_until_it_had_its_time_lies_beside_its_memory(
