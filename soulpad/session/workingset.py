@@ -38,8 +38,8 @@ from soulpad.store.workingset import (
 log = logging.getLogger("soulpad.session")
 
 QEMU = "qemu-system"
-# How far a resume is, the processor time of the machine tells better than the clock: the same steps take from 0.2 s
-# to 1.4 s, as its memory is there already or not (docs/decisions/0006-working-set.md).
+# How far a resume is, the processor time of the machine tells better than the clock: the same steps take from 0.1 s
+# to 1.6 s, as its memory is there already or not (docs/decisions/0006-working-set.md).
 LEARN_CPU_SECONDS = 0.25
 LEARN_SECONDS = 4.0  # a guest that sleeps
 SAMPLE_SECONDS = 0.05
