@@ -14,6 +14,7 @@ from benchmarks.lab.resume_request import Request
 from benchmarks.lab.store import Store
 from benchmarks.lab.throttle import measured_speeds, throttle
 from soulpad.base.errors import SoulpadError
+from soulpad.session import volume
 from soulpad.session.machine import VM_USER, vm_user_id
 from soulpad.session.viewer import prepare_socket_folder
 from soulpad.vm.hypervisor import Hypervisor
@@ -25,6 +26,7 @@ def measure(request: Request) -> dict[str, Any]:
     """The figures of every run, the measured speeds of the throttled device, and QEMU's version."""
     store = Store(request.device, request.limits)
     store.mount()
+    volume.MAPPED = request.device  # where the product finds its read-ahead
     throttle(request.device, request.limits)
     speeds = measured_speeds(request.device, store.root, request.limits)
     throttle(request.device, None)

@@ -14,6 +14,8 @@ COMPARED = ("resume_seconds", "read_bytes_before_output", "suspend_seconds", "su
 TITLES = {
     "resume_seconds": "resume to first output",
     "read_bytes_before_output": "read before it",
+    "first_resume_seconds": "a parcel's first resume",
+    "first_read_bytes_before_output": "read before it",
     "suspend_seconds": "suspend",
     "suspend_written_bytes": "written by it",
     "suspend_after_work_seconds": "suspend after work",

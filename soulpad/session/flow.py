@@ -13,7 +13,7 @@ from pathlib import Path
 
 from soulpad.base.errors import ProgramFailed, SoulpadError, WrongPassphrase
 from soulpad.base.secrets import harden_process
-from soulpad.session import branches, fitness, inputs, live, machine, parcels, space, stages, viewer, volume
+from soulpad.session import branches, fitness, inputs, live, machine, parcels, space, stages, viewer, volume, warming
 from soulpad.session.auxiliary import find_key
 from soulpad.session.choices import (
     Beginning,
@@ -64,7 +64,8 @@ def run_session(console: Console, libvirt_root: Path) -> None:
         fitness.advise(console, host.stick, pc)
         with ExitStack() as stack:
             clock = StageClock("resume")
-            root, go_back = open_store(host, stack, clock)
+            with warming.while_asking():
+                root, go_back = open_store(host, stack, clock)
             parcel = choose_parcel(console, stopping, parcels.parcels_in(root))
             running = start(host, parcel, clock, go_back=go_back)
             reason = live_until_over(host, running, root, clock)
@@ -240,6 +241,7 @@ def end(host: Host, running: RunningParcel, root: Path, reason: EndReason) -> No
         case "shut-down":
             generation = machine.keep_disks_of_ended_guest(running)
         case "crashed":
+            running.companion.stop()
             raise machine_crashed()
     stages.append_to_log(root / STAGE_LOG, clock, running.parcel.description.uuid, generation)
     report("suspended" if reason == "asked" else "ended", generation=generation, stages=clock.seconds)

@@ -33,6 +33,7 @@ from soulpad.store.checkpoint import (
     identity_of,
     verified,
 )
+from soulpad.store.workingset import WORKING_SET_NAME
 
 
 def begin_live(parcel: Parcel, manifest: CheckpointManifest, *, with_ram: bool) -> Path:
@@ -128,6 +129,12 @@ def clone_live_into(parcel: Parcel, staged: Path) -> None:
         clone(parcel.paths.live / name, staged / name)
 
 
+def hand_on_working_set(parcel: Parcel, staged: Path) -> None:
+    """Gives the new checkpoint what is known of its next resume; a checkpoint without it is whole."""
+    with contextlib.suppress(OSError):
+        clone(parcel.paths.live / WORKING_SET_NAME, staged / WORKING_SET_NAME)
+
+
 def commit_beside(parcel: Parcel, staged: Path, manifest: CheckpointManifest) -> int:
     """Makes the clones in ``staged`` the current checkpoint, while the session goes on; returns its generation."""
     flush(staged, manifest)
@@ -177,7 +184,7 @@ def keep_aside(parcel: Parcel) -> int:
     Its RAM belongs to no device state and goes: nothing could ever be resumed from it.
     """
     live = parcel.paths.live
-    for name in (RAM_NAME, DEVICE_STATE_NAME):
+    for name in (RAM_NAME, WORKING_SET_NAME, DEVICE_STATE_NAME):
         (live / name).unlink(missing_ok=True)
     record = parcel.live_record()
     disks = [name for name in running_files(parcel) if (live / name).exists()]

@@ -7,18 +7,19 @@ import pwd
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
 from soulpad.base.durable import fsync_path
 from soulpad.base.errors import CannotResume, SoulpadError, SuspendFailed
-from soulpad.session import live, retention, space
+from soulpad.session import live, retention, space, workingset
 from soulpad.session.parcels import LiveRecord, Parcel
 from soulpad.session.report import command_line_value, report
 from soulpad.session.stages import StageClock
 from soulpad.session.thispc import ThisPc, vt_hint
 from soulpad.session.viewer import SPICE_SOCKET
+from soulpad.session.workingset import Companion
 from soulpad.store.checkpoint import (
     DEVICE_STATE_NAME,
     RAM_NAME,
@@ -30,6 +31,7 @@ from soulpad.store.checkpoint import (
     identity_of,
     sha256_of,
 )
+from soulpad.store.workingset import WORKING_SET_NAME
 from soulpad.vm.domain import Accelerator, RunFiles, domain_xml
 from soulpad.vm.hypervisor import Hypervisor, RunningMachine
 
@@ -50,6 +52,7 @@ class RunningParcel:
     hypervisor: Hypervisor
     accelerator: Accelerator
     generation: int
+    companion: Companion = field(default_factory=Companion, compare=False)
 
 
 def resume(
@@ -61,18 +64,22 @@ def resume(
     require_same_machine(parcel, state)
     live_folder = live.begin_live(parcel, manifest, with_ram=True)
     clock.done("checkpoint checked and cloned")
-    xml = prepare(parcel, live_folder, state.accelerator, incoming=True)
-    state_file = parcel.paths.checkpoint(manifest.generation) / DEVICE_STATE_NAME
-    own_for_vm([state_file])
-    machine = hypervisor.start_paused(xml)
-    clock.done("VM process start")
-    with killed_on_failure(machine):
-        machine.load_device_state(state_file)
-        clock.done("VM state load")
-        live.withdraw_clean(parcel)  # from here on a crash is a crash: live/ is not the checkpoint any more
-        machine.resume()
+    checkpoint = parcel.paths.checkpoint(manifest.generation)
+    state_file = checkpoint / DEVICE_STATE_NAME
+    with workingset.prefetched(checkpoint, live_folder) as companion:
+        xml = prepare(parcel, live_folder, state.accelerator, incoming=True)
+        own_for_vm([state_file])
+        machine = hypervisor.start_paused(xml)
+        clock.done("VM process start")
+        with killed_on_failure(machine):
+            machine.load_device_state(state_file)
+            clock.done("VM state load")
+            live.withdraw_clean(parcel)  # from here on a crash is a crash: live/ is not the checkpoint any more
+            machine.resume()
+        companion.machine_runs()
     clock.done("VM resume")
-    return RunningParcel(parcel, machine, hypervisor, cast(Accelerator, state.accelerator), manifest.generation)
+    accelerator = cast(Accelerator, state.accelerator)
+    return RunningParcel(parcel, machine, hypervisor, accelerator, manifest.generation, companion)
 
 
 def start_cold(
@@ -88,7 +95,8 @@ def start_from_crash(
     parcel: Parcel, hypervisor: Hypervisor, pc: ThisPc, clock: StageClock, record: LiveRecord
 ) -> RunningParcel:
     """Boots the parcel from the disks that a crash left; ``record`` is what live/ says of itself."""
-    (parcel.paths.live / RAM_NAME).unlink(missing_ok=True)
+    for name in (RAM_NAME, WORKING_SET_NAME):
+        (parcel.paths.live / name).unlink(missing_ok=True)
     return boot_live(parcel, hypervisor, pc, clock, record.generation)
 
 
@@ -121,6 +129,7 @@ def checkpoint(running: RunningParcel, clock: StageClock) -> int:
         running.machine.save_device_state(staged / DEVICE_STATE_NAME)
         live.clone_live_into(parcel, staged)
     clock.done("VM stopped")
+    live.hand_on_working_set(parcel, staged)
     generation = live.commit_beside(parcel, staged, suspended_manifest(running, staged, "while-running"))
     running.generation = generation
     live.note_generation(parcel, generation)
@@ -133,6 +142,7 @@ def suspend(running: RunningParcel, clock: StageClock) -> int:
     """Suspends into a new checkpoint; returns its generation once it is durable and current. Raises SuspendFailed."""
     parcel, folder = running.parcel, running.parcel.paths.live
     running.hypervisor.watch(None)
+    running.companion.stop()
     running.machine.pause()
     clock.done("VM stop")
     touch_for_vm(folder / DEVICE_STATE_NAME)
@@ -162,7 +172,8 @@ def save_device_state(running: RunningParcel, path: Path) -> None:
 def keep_disks_of_ended_guest(running: RunningParcel) -> int:
     """The guest shut itself down: its disks become a checkpoint that starts cold. Returns the generation."""
     parcel, folder = running.parcel, running.parcel.paths.live
-    for name in (RAM_NAME, DEVICE_STATE_NAME):  # a suspend that failed may have left the second
+    running.companion.stop()
+    for name in (RAM_NAME, WORKING_SET_NAME, DEVICE_STATE_NAME):  # a suspend that failed may have left the last
         (folder / name).unlink(missing_ok=True)
     manifest = manifest_of(running, folder, "shut-down", None)
     live.flush(folder, manifest)

@@ -2,7 +2,7 @@
 
 log/stages.jsonl                        stage times of every resume and suspend, one JSON object a line
 parcels/UUID/parcel.json                who the parcel is, and its frozen machine
-parcels/UUID/checkpoints/GEN/           immutable: checkpoint.json, disk-N.img, ram.img, device-state
+parcels/UUID/checkpoints/GEN/           immutable: checkpoint.json, disk-N.img, ram.img, device-state; working-set
 parcels/UUID/checkpoints/.GEN.partial/  a checkpoint that is being made beside a running session
 parcels/UUID/checkpoints/.GEN.removed/  a checkpoint that is being removed
 parcels/UUID/live/                      scratch of the running session, and session.json

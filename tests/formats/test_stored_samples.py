@@ -13,11 +13,12 @@ import pytest
 from soulpad.base.errors import SoulpadError, StoreDamaged, UnknownFormat
 from soulpad.session.live import write_record
 from soulpad.session.parcels import LIVE_FORMAT, LiveRecord, Parcel
-from soulpad.store import checkpoint, parcel, stick
+from soulpad.store import checkpoint, parcel, stick, workingset
 from soulpad.store.checkpoint import CheckpointManifest, FileIdentity, SuspendedState
 from soulpad.store.layout import ParcelPaths
 from soulpad.store.parcel import Disk, Machine, ParcelDescription
 from soulpad.store.stick import ParcelRequirement, StickDescription
+from soulpad.store.workingset import Run, WorkingSet
 
 SAMPLES = Path(__file__).parent / "samples"
 
@@ -73,6 +74,7 @@ SUSPENDED = CheckpointManifest(
     identity=(FileIdentity("ram.img", 131, 1763700000123456789), FileIdentity("disk-0.img", 132, 1763700000123456790)),
 )
 DISK_ONLY = CheckpointManifest(generation=0, parent=None, taken_at=1763600000, disk_bytes=(1 << 30,))
+WORKING_SET = WorkingSet(2 << 30, (Run(0x1A2B, 16), Run(0, 1), Run(0x7FFF0, 16)))
 LIVE = LiveRecord(generation=7, clean=False, began_at=1763703600)
 
 
@@ -98,6 +100,7 @@ READ: dict[str, Read] = {
     stick.FORMAT: lambda content, _: StickDescription.decode(content),
     parcel.FORMAT: lambda content, _: ParcelDescription.decode(content),
     checkpoint.FORMAT: lambda content, _: CheckpointManifest.decode(content),
+    workingset.FORMAT: lambda content, _: WorkingSet.decode(content),
     LIVE_FORMAT: read_live,
 }
 WRITE: dict[str, Write] = dict.fromkeys(READ, lambda value, _: value.encode()) | {LIVE_FORMAT: written_live}
@@ -110,6 +113,7 @@ EXPECTED = {
     "soulpad-checkpoint-1-suspended.json": SUSPENDED,
     "soulpad-checkpoint-1-disk-only.json": DISK_ONLY,
     "soulpad-live-1.json": LIVE,
+    "soulpad-working-set-1.json": WORKING_SET,
 }
 
 

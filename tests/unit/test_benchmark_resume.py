@@ -18,6 +18,8 @@ from soulpad.base.units import GIB
 OURS = {
     "resume_seconds": 0.5,
     "read_bytes_before_output": 10_000_000,
+    "first_resume_seconds": 1.5,
+    "first_read_bytes_before_output": 20_000_000,
     "suspend_seconds": 0.25,
     "suspend_written_bytes": 2_000_000,
     "suspend_after_work_seconds": 4.0,
@@ -80,7 +82,7 @@ def test_table_has_a_row_a_figure_and_no_ratio_where_only_one_side_has_it() -> N
     assert isinstance(sizes, list)
     made = table(sizes[0])
     ratio_cells = list(made.columns[3].cells)
-    assert ratio_cells == ["120.0", "200.0", "800.0", "1000.0", *[""] * 5]
+    assert ratio_cells == ["120.0", "200.0", "", "", "800.0", "1000.0", *[""] * 5]
     assert list(made.columns[2].cells)[-1] == ""
 
 

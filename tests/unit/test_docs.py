@@ -30,6 +30,7 @@ from soulpad.store.checkpoint import CheckpointManifest, FileIdentity, Suspended
 from soulpad.store.cpuclass import CLASSES
 from soulpad.store.parcel import Disk, Machine, ParcelDescription
 from soulpad.store.stick import ROLES, ParcelRequirement, StickDescription
+from soulpad.store.workingset import WorkingSet
 
 DOCS = ROOT / "docs"
 FORMATS = DOCS / "formats"
@@ -93,6 +94,10 @@ def checkpoint_fields() -> dict[str, Any]:
     return fields
 
 
+def working_set_fields() -> dict[str, Any]:
+    return dict(json.loads(WorkingSet(4096, ()).encode()))
+
+
 def live_fields(folder: Path) -> dict[str, Any]:
     write_record(folder, LiveRecord(0, True, 0))
     return dict(json.loads((folder / "session.json").read_bytes()))
@@ -109,6 +114,7 @@ def log_fields(folder: Path) -> dict[str, Any]:
         ("formats/stick.md", "## soulpad.json", lambda _: stick_fields()),
         ("formats/store.md", "### parcel.json", lambda _: parcel_fields()),
         ("formats/store.md", "### checkpoint.json", lambda _: checkpoint_fields()),
+        ("formats/store.md", "### working-set", lambda _: working_set_fields()),
         ("formats/store.md", "### live/session.json", live_fields),
         ("formats/store.md", "### log/stages.jsonl", log_fields),
     ],
