@@ -53,7 +53,7 @@ def make_room(parcel: Parcel, wanted_bytes: int) -> bool:
     except SoulpadError:  # what else there is may be the only way back
         return False
     for generation in retention.sacrifices(parcel.manifests(), current):
-        retention.remove(parcel, generation)
+        retention.remove(parcel, generation, at_once=True)
         if free_bytes(root) >= wanted_bytes:
             return True
     return False
@@ -63,7 +63,9 @@ def make_room_to_save(parcel: Parcel) -> bool:
     """As ``make_room`` for a suspend, which may take the reserve too."""
     if make_room(parcel, STATE_ROOM_BYTES):
         return True
-    (parcel.paths.root / RESERVE).unlink(missing_ok=True)
+    reserve = parcel.paths.root / RESERVE
+    retention.free(reserve)
+    reserve.unlink(missing_ok=True)
     return free_bytes(parcel.paths.root) >= STATE_ROOM_BYTES
 
 
