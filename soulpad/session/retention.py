@@ -64,7 +64,7 @@ def prune(parcel: Parcel) -> list[int]:
     """Removes what the policy lets go; returns the generations. Removes nothing while the current one is not whole."""
     try:
         current = parcel.current().generation
-    except SoulpadError:
+    except (SoulpadError, OSError):
         return []
     gone = to_remove(parcel.manifests(), current)
     for generation in gone:
@@ -78,7 +78,7 @@ def remove(parcel: Parcel, generation: int, *, at_once: bool = False) -> None:
     ``at_once``: their room is free when this returns. XFS frees what is only unlinked in its own time.
     """
     aside = parcel.paths.checkpoint_in_removal(generation)
-    with suppress(FileNotFoundError):  # another thread was quicker
+    with suppress(OSError):  # another thread was quicker, or the stick fails: then it stays
         parcel.paths.checkpoint(generation).replace(aside)
     if at_once:
         for file in aside.glob("*"):

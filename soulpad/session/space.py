@@ -44,15 +44,15 @@ def keep_reserve(root: Path) -> None:
 
 def make_room(parcel: Parcel, wanted_bytes: int) -> bool:
     """Removes checkpoints that can be done without until so many bytes are free; whether they are. The current one
-    and the newest beside it stay (``retention.sacrifices``)."""
+    and the newest whole one beside it stay (``retention.sacrifices``), and so does what is damaged."""
     root = parcel.paths.root
     if free_bytes(root) >= wanted_bytes:
         return True
     try:
         current = parcel.current().generation
-    except SoulpadError:  # what else there is may be the only way back
+    except (SoulpadError, OSError):  # what else there is may be the only way back
         return False
-    for generation in retention.sacrifices(parcel.manifests(), current):
+    for generation in retention.sacrifices(parcel.whole_checkpoints(), current):
         retention.remove(parcel, generation, at_once=True)
         if free_bytes(root) >= wanted_bytes:
             return True
