@@ -48,7 +48,8 @@ def begin_live(parcel: Parcel, manifest: CheckpointManifest, *, with_ram: bool) 
         fsync_path(staged / name)
     write_record(staged, LiveRecord(manifest.generation, clean=True, began_at=int(time.time())))
     record = parcel.live_record()
-    if record and not record.clean:  # a machine that failed after it began to run: what it wrote is not ours to drop
+    ran = not (record and record.clean) and any((parcel.paths.live / name).exists() for name in disks)
+    if ran:  # cut off, failed, or nobody knows: what the guest wrote is not ours to drop
         keep_aside(parcel)
     elif parcel.paths.live.exists():
         shutil.rmtree(parcel.paths.live)
