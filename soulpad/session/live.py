@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -120,6 +121,16 @@ def begin_checkpoint(parcel: Parcel, generation: int) -> Path:
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(mode=0o711)
     return staged
+
+
+@contextlib.contextmanager
+def removed_on_failure(staged: Path) -> Iterator[None]:
+    """A checkpoint that fails leaves nothing: beside its clones, all that the guest writes would take new room."""
+    try:
+        yield
+    except Exception:
+        shutil.rmtree(staged, ignore_errors=True)
+        raise
 
 
 def clone_live_into(parcel: Parcel, staged: Path) -> None:

@@ -114,14 +114,15 @@ def checkpoint(running: RunningParcel, clock: StageClock) -> int:
     """
     parcel = running.parcel
     staged = live.begin_checkpoint(parcel, parcel.next_generation())
-    touch_for_vm(staged / DEVICE_STATE_NAME)
-    flush_ahead(parcel)
-    clock.done("flush ahead")
-    with standing_still(running.machine):
-        running.machine.save_device_state(staged / DEVICE_STATE_NAME)
-        live.clone_live_into(parcel, staged)
-    clock.done("VM stopped")
-    generation = live.commit_beside(parcel, staged, suspended_manifest(running, staged, "while-running"))
+    with live.removed_on_failure(staged):
+        touch_for_vm(staged / DEVICE_STATE_NAME)
+        flush_ahead(parcel)
+        clock.done("flush ahead")
+        with standing_still(running.machine):
+            running.machine.save_device_state(staged / DEVICE_STATE_NAME)
+            live.clone_live_into(parcel, staged)
+        clock.done("VM stopped")
+        generation = live.commit_beside(parcel, staged, suspended_manifest(running, staged, "while-running"))
     running.generation = generation
     live.note_generation(parcel, generation)
     retention.prune(parcel)
