@@ -10,6 +10,7 @@ import importlib.util
 import os
 import random
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -215,6 +216,38 @@ def a_suspend_on_a_full_stick_has_its_room_from_the_reserve(root: Path) -> None:
     assert not (root / RESERVE).exists()
 
 
+def a_suspend_on_a_full_stick_takes_old_checkpoints_before_the_reserve(root: Path) -> None:
+    parcel = parcel_store.make_parcel(root)
+    for moment in (1, 2, 3):
+        add_large(parcel, moment, 40 * MIB)
+    space.keep_reserve(root)
+    machine = machine_module()
+    running = running_on(machine, parcel, 8 * MIB)
+    fill(root)
+    assert machine.suspend(running, StageClock("suspend")) == NEW
+    assert parcel.current().generation == NEW
+    assert parcel.generations() == [3, OLD, NEW]
+    assert (root / RESERVE).exists()
+
+
+def a_guard_ends_the_session_before_the_stick_is_full(root: Path) -> None:
+    parcel = parcel_store.make_parcel(root)
+    for moment in (2, 3):
+        add_large(parcel, moment, 40 * MIB)
+    settle(root)
+    ended = threading.Event()
+    space.LOOK_SECONDS = 0.01
+    guard = space.RoomGuard(parcel, ended.set)
+    guard.start()
+    with (root / "the guest").open("wb") as file:
+        while not ended.wait(0.01):
+            if space.free_bytes(root) >= space.RUNNING_ROOM_BYTES:
+                os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), 8 * MIB)
+    guard.stop()
+    assert parcel.generations() == [3, OLD], "what could be done without went first"
+    assert space.make_room_to_save(parcel)
+
+
 def a_suspend_for_which_there_is_no_room_at_all_fails_and_keeps_what_was(root: Path) -> None:
     parcel = parcel_store.make_parcel(root)
     machine = machine_module()
@@ -245,6 +278,8 @@ SCENARIOS: dict[str, Scenario] = {
         no_more_checkpoints_go_than_room_is_wanted,
         room_that_the_reserve_gave_back_is_there_at_once,
         a_suspend_on_a_full_stick_has_its_room_from_the_reserve,
+        a_suspend_on_a_full_stick_takes_old_checkpoints_before_the_reserve,
+        a_guard_ends_the_session_before_the_stick_is_full,
         a_suspend_for_which_there_is_no_room_at_all_fails_and_keeps_what_was,
     )
 }
