@@ -36,6 +36,10 @@ benchmark: setup ## measure resume and boot against the stock ways (an hour)
 	$(SUDO) $(PYTHON) benchmarks/resume.py
 	$(SUDO) $(PYTHON) benchmarks/boot.py
 
+.PHONY: powercut
+powercut: setup ## cut the power at 1000 points of a parcel's life, below a real file system (minutes)
+	$(SUDO) $(PYTHON) -m tests.powercut --cuts 1000
+
 .PHONY: setup
 setup: $(MACHINE) $(VENV) ## install what this machine lacks, and the project's own Python environment
 

@@ -123,6 +123,7 @@ def describe(spec: StickSpec, host: HostImage, contents: Sequence[ParcelContents
             cpu_model=parcel.description.machine.cpu_model,
             memory_mib=parcel.description.machine.memory_mib,
             accelerator=parcel.accelerator,
+            vmm=parcel.vmm,
         )
         for parcel in contents
     )

@@ -30,6 +30,11 @@ def report_of(image: Path, stays: Sequence[Stay], pattern_mib: int, markers: Seq
             and second.answers["verify"] == f"{pattern_mib} MiB are as they were",
             "file_found": bool(second.first_soul["file_found"]),
         },
+        "guest_clock": {
+            "pc_ahead_hours": second.profile.clock_ahead_hours - first.profile.clock_ahead_hours,
+            "off_seconds_at_first": second.clock_off_seconds["at first"],
+            "off_seconds_after_work": second.clock_off_seconds["after work"],
+        },
         "stages_seconds": {"resume": second.running["stages"], "suspend": first.suspended["stages"]},
         "bytes": {
             "read_before_first_output": second.bytes["read at guest's first word"] - second.bytes["read when unlocked"],
@@ -111,15 +116,17 @@ def save(report: dict[str, Any], path: Path) -> None:
 
 
 def closing_lines(report: dict[str, Any]) -> list[str]:
-    """The evidence in five lines."""
+    """The evidence in six lines."""
     first, second = report["pcs"]
-    continuity, stages = report["continuity"], report["stages_seconds"]
+    continuity, stages, clock = report["continuity"], report["stages_seconds"], report["guest_clock"]
     vm_seconds = sum(seconds for name, seconds in stages["resume"].items() if name.startswith(("checkpoint", "VM ")))
     return [
         f"One session, two PCs: {first['profile']} ({first['firmware']}, {first['usb']}) -> "
         f"{second['profile']} ({second['firmware']}, {second['usb']})",
         f"Same boot id {continuity['boot_id'][0][:8]}, counter {' -> '.join(map(str, continuity['counter']))}, "
         f"{continuity['memory_pattern_mib']} MiB of memory verified, file found",
+        f"The second PC's clock is {clock['pc_ahead_hours']} hours ahead; the guest's was off by "
+        f"{clock['off_seconds_at_first']} s at its first word, by {clock['off_seconds_after_work']} s after the work",
         f"Resume: prompt after {second['seconds']['power-on to prompt']} s, unlock {stages['resume']['unlock']:.1f} s, "
         f"session {vm_seconds:.1f} s, {format_bytes(report['bytes']['read_before_first_output'])} read for it",
         f"Suspend: saved {first['seconds']['button to suspended']} s after the button, off after "

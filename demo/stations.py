@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from builder.pc.internal_disk import make_internal_disk, sha256_sparse
-from builder.pc.machine import UsbDisk
+from builder.pc.machine import MachineOptions, UsbDisk
 from builder.pc.profile import PcProfile
 from builder.pc.room import Room
 from builder.pc.running import RunningPc, WaitedInVain, power_on
@@ -28,6 +28,7 @@ POWER_OFF_TIMEOUT_SECONDS = 400
 
 GUEST_PORT = 1
 EVENT = r'^SOULPAD (\{"event": "%s".*\})\s*$'
+GUEST_WORD = r'^(\{"soul": .*\})\s*$'
 GUEST_REPORT = r'^(\{"soul": .*"pattern_mib": %d,.*"pattern_ok": true.*"file_found": true.*\})\s*$'
 GUEST_ECHO = r'^\{"soul": .*"typed": "%s"\}\}\s*$'
 GUEST_ANSWER = r'^\{"done": (\{"command": "%s".*\})\}\s*$'
@@ -36,7 +37,7 @@ GUEST_ANSWER = r'^\{"done": (\{"command": "%s".*\})\}\s*$'
 @dataclass
 class Stay:
     """What was seen at one PC. ``soul``: the guest program's reports, first and last. ``answers``: what it said to
-    the commands that were typed."""
+    the commands that were typed. ``clock_off_seconds``: how far the guest's clock was ahead of the PC's own."""
 
     profile: PcProfile
     screenshots: list[Path] = field(default_factory=list)
@@ -46,6 +47,7 @@ class Stay:
     answers: dict[str, str] = field(default_factory=dict)
     running: dict[str, Any] = field(default_factory=dict)
     suspended: dict[str, Any] = field(default_factory=dict)
+    clock_off_seconds: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     bytes: dict[str, int] = field(default_factory=dict)
 
@@ -65,7 +67,8 @@ def stay(
     if profile.internal_disk and not room.internal_disk.exists():
         make_internal_disk(profile.internal_disk, room.internal_disk)
     seen.internal_disk_sha256["before"] = sha256_sparse(room.internal_disk)
-    with power_on(profile, UsbDisk(stick, durable=False), folder) as pc:
+    # Isolated: no time server corrects the PC's clock, which the guest's is compared with.
+    with power_on(profile, UsbDisk(stick, durable=False), folder, options=MachineOptions(isolated=True)) as pc:
         progress.step(
             f"{profile.name}: switched on ({profile.firmware.value}, {profile.usb.value}, {profile.memory_mib} MiB)"
         )
@@ -96,7 +99,8 @@ def wait_for_session(pc: RunningPc, seen: Stay) -> None:
     seen.bytes["read when unlocked"] = pc.block_statistics().read_bytes
     seen.running = event(pc, "running", SESSION_TIMEOUT_SECONDS)
     seen.seconds["session runs"] = pc.seconds()
-    pc.wait_for_serial(r'^\{"soul"', GUEST_TIMEOUT_SECONDS, GUEST_PORT)
+    match = pc.wait_for_serial(GUEST_WORD, GUEST_TIMEOUT_SECONDS, GUEST_PORT)
+    seen.clock_off_seconds["at first"] = clock_off_seconds(pc, json.loads(match[1])["soul"])
     seen.seconds["guest's first word"] = pc.seconds()
     seen.bytes["read at guest's first word"] = pc.block_statistics().read_bytes
 
@@ -112,7 +116,14 @@ def work(pc: RunningPc, seen: Stay, folder: Path, pattern_mib: int) -> None:
     since = len(pc.serial(GUEST_PORT))
     match = pc.wait_for_serial(GUEST_REPORT % pattern_mib, GUEST_TIMEOUT_SECONDS, GUEST_PORT, since)
     seen.last_soul = json.loads(match[1])["soul"]
+    seen.clock_off_seconds["after work"] = clock_off_seconds(pc, seen.last_soul)
     seen.screenshots.append(pc.screenshot(folder / "3-work.png"))
+
+
+def clock_off_seconds(pc: RunningPc, soul: dict[str, Any]) -> float:
+    """By how much a report that has just come says that the guest's clock is ahead of the PC's; it took some tenths
+    of a second to come, and looks behind by so much."""
+    return round(float(soul["clock"]) - pc.clock(), 1)
 
 
 def command_guest(pc: RunningPc, command: str) -> str:

@@ -19,6 +19,7 @@ from soulpad.base.progress import Progress
 from soulpad.base.run import run
 from soulpad.base.units import MIB, SECTOR_BYTES, parse_bytes
 from soulpad.store.checkpoint import MANIFEST_NAME, CheckpointManifest, disk_name, expected_files, verified
+from soulpad.store.cpuclass import ANY_PC, CpuClass, class_named
 from soulpad.store.layout import PARCELS
 from soulpad.store.parcel import Disk, Machine, ParcelDescription, check_name, random_mac_address
 
@@ -27,26 +28,31 @@ DEFAULT_MEMORY_MIB = 1024
 LEAST_MEMORY_MIB = 64
 # Formats that qemu-img reads and people have; "raw" is also its answer for anything it does not know.
 KNOWN_FORMATS = ("raw", "qcow2", "qed", "vmdk", "vdi", "vhdx", "vpc")
-OPTIONS = ("memory", "cpus")
+OPTIONS = ("memory", "cpus", "cpu-class")
 
 
 @dataclass(frozen=True)
 class ParcelRequest:
-    """``NAME=GUEST[,memory=SIZE][,cpus=N]`` as given on the command line."""
+    """``NAME=GUEST[,memory=SIZE][,cpus=N][,cpu-class=CLASS]`` as given on the command line, and how long its
+    sessions may idle."""
 
     name: str
     guest: Path
     memory_mib: int | None = None
     vcpus: int = 1
+    cpu_class: CpuClass | None = None
+    suspend_when_idle_minutes: int | None = None
 
 
 @dataclass(frozen=True)
 class ParcelContents:
-    """A parcel ready to be put on a stick. ``files``: path below the parcel's folder -> content."""
+    """A parcel ready to be put on a stick. ``files``: path below the parcel's folder -> content. ``accelerator`` and
+    ``vmm``: what it was suspended on."""
 
     description: ParcelDescription
     files: dict[PurePosixPath, Content] = field(default_factory=dict)
     accelerator: str = "any"
+    vmm: str | None = None
 
     def tree(self) -> dict[PurePosixPath, Content]:
         """Path in the store's file system -> content."""
@@ -67,7 +73,8 @@ def parse_request(text: str) -> ParcelRequest:
     cpus = options.get("cpus", "1")
     if not re.fullmatch(r"[1-9]|1[0-6]", cpus):
         raise BadInput(f"{cpus[:20]!r} is no number of processors", "give 1 to 16")
-    return ParcelRequest(check_name(match[1]), Path(match[2]), memory_mib, int(cpus))
+    cpu_class = class_named(options["cpu-class"]) if "cpu-class" in options else None
+    return ParcelRequest(check_name(match[1]), Path(match[2]), memory_mib, int(cpus), cpu_class)
 
 
 def prepare(request: ParcelRequest, scratch: Path, progress: Progress) -> ParcelContents:
@@ -93,10 +100,11 @@ def new_parcel(request: ParcelRequest, disk: Path, memory_mib: int) -> ParcelCon
         memory_mib=memory_mib,
         disks=(Disk(disk_name(0), size_bytes),),
         vcpus=request.vcpus,
+        cpu_model=(request.cpu_class or ANY_PC).model,
         mac_address=random_mac_address(),
     )
     manifest = CheckpointManifest(generation=0, parent=None, taken_at=int(time.time()), disk_bytes=(size_bytes,))
-    description = ParcelDescription(request.name, machine)
+    description = ParcelDescription(request.name, machine, suspend_when_idle_minutes=request.suspend_when_idle_minutes)
     files = parcel_files(description, manifest, {disk_name(0): disk})
     return ParcelContents(description, files)
 
@@ -112,9 +120,17 @@ def suspended_parcel(request: ParcelRequest) -> ParcelContents:
         raise BadInput(f"{folder} is no suspended parcel: {Path(error.filename).name} is missing") from None
     if manifest.suspended and manifest.suspended.machine != description.machine:
         raise CannotResume(f"{folder}: the checkpoint was taken of another machine", "give the folder as it was made")
-    description = replace(description, name=request.name)
+    if request.cpu_class and request.cpu_class.model != description.machine.cpu_model:
+        raise BadInput(
+            f"{folder} was made on the CPU {description.machine.cpu_model}, which cannot be changed any more",
+            "leave cpu-class away",
+        )
+    idle_minutes = request.suspend_when_idle_minutes or description.suspend_when_idle_minutes
+    description = replace(description, name=request.name, suspend_when_idle_minutes=idle_minutes)
     files = parcel_files(description, manifest, {name: folder / name for name in expected_files(manifest)})
-    return ParcelContents(description, files, manifest.suspended.accelerator if manifest.suspended else "any")
+    if state := manifest.suspended:
+        return ParcelContents(description, files, state.accelerator, state.vmm)
+    return ParcelContents(description, files)
 
 
 def parcel_files(

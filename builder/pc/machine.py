@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
@@ -77,11 +78,13 @@ class MachineFiles:
 
 @dataclass(frozen=True)
 class MachineOptions:
-    """What is not the PC's but the occasion's. ``isolated``: the network card reaches nothing outside."""
+    """What is not the PC's but the occasion's. ``isolated``: the network card reaches nothing outside. ``clock``: what
+    the PC's clock shows at power on (UTC); None: the time."""
 
     accelerator: Accelerator = Accelerator.TCG
     window: Window = Window.NONE
     isolated: bool = False
+    clock: datetime | None = None
 
 
 def qemu_arguments(profile: PcProfile, files: MachineFiles, options: MachineOptions) -> list[str]:
@@ -92,6 +95,7 @@ def qemu_arguments(profile: PcProfile, files: MachineFiles, options: MachineOpti
         *("-action", "shutdown=pause", "-boot", "menu=off,strict=on"),
         *("-smp", str(profile.cpus), "-m", f"{profile.memory_mib}M"),
         *_processor(profile, options.accelerator),
+        *_clock(options.clock),
         *_firmware(profile.firmware, files.firmware_variables),
         *("-display", options.window, *_display(profile.display)),
         *_usb(profile),
@@ -132,6 +136,10 @@ def _processor(profile: PcProfile, accelerator: Accelerator) -> Sequence[str]:
         return ("-accel", "tcg,thread=multi", "-cpu", profile.cpu)
     # nested virtualisation is the real CPU's, so the model must be as well
     return ("-accel", "kvm", "-cpu", "host" if profile.virtualisation else "host,-svm,-vmx")
+
+
+def _clock(clock: datetime | None) -> Sequence[str]:
+    return () if clock is None else ("-rtc", f"base={clock:%Y-%m-%dT%H:%M:%S}")
 
 
 def _firmware(firmware: Firmware, variables: Path | None) -> Iterator[str]:

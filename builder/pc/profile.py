@@ -9,6 +9,7 @@ cpus = 2
 memory_mib = 2048
 display = "std-vga"             # see Display
 nic = "e1000"                   # see Nic
+clock_ahead_hours = 1           # optional: how wrong its clock is, as a clock that shows local time; may be negative
 
 [internal_disk]                 # optional: the PC's own disk, which a session must leave alone
 bus = "sata"                    # sata | nvme
@@ -32,6 +33,7 @@ from soulpad.base.units import MIB, parse_bytes
 PROFILES = IMAGES / "pcs"
 LEAST_MEMORY_MIB = 64
 LEAST_DISK_BYTES = 128 * MIB
+MOST_CLOCK_HOURS = 10 * 365 * 24
 
 
 class Firmware(StrEnum):
@@ -106,6 +108,7 @@ class PcProfile:
     display: Display
     nic: Nic
     internal_disk: InternalDisk | None
+    clock_ahead_hours: int = 0
 
     @property
     def virtualisation(self) -> bool:
@@ -157,6 +160,7 @@ def parse_profile(text: str, where: str) -> PcProfile:
         display=fields.choice("display", Display),
         nic=fields.choice("nic", Nic),
         internal_disk=_internal_disk(fields.table("internal_disk")),
+        clock_ahead_hours=fields.optional_hours("clock_ahead_hours"),
     )
     fields.require_nothing_left()
     return profile
@@ -201,6 +205,12 @@ class _Fields:
         if value < least:
             raise self.bad(name, f"must be at least {least}")
         return value
+
+    def optional_hours(self, name: str) -> int:
+        hours = self.take(name, int) if name in self._left else 0
+        if abs(hours) > MOST_CLOCK_HOURS:
+            raise self.bad(name, f"must be at most {MOST_CLOCK_HOURS}, before or behind")
+        return hours
 
     def choice(self, name: str, choices: type[Choice]) -> Choice:
         value = self.take(name, str)

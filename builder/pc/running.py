@@ -16,6 +16,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -78,6 +80,10 @@ class RunningPc:
     def seconds(self) -> float:
         """Seconds since power on."""
         return time.monotonic() - self._power_on_at
+
+    def clock(self) -> float:
+        """What the PC's own clock shows, in seconds since 1970."""
+        return time.time() + self.profile.clock_ahead_hours * 3600
 
     # What a person does
 
@@ -222,7 +228,8 @@ def power_on(
         # not where TMPDIR says: a socket's path has at most 107 bytes
         sockets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soulpad-pc-", dir="/tmp")))
         files = furnish(room, profile, stick, more_usb_disks, sockets)
-        process = start_qemu(emulator_for(options.window), qemu_arguments(profile, files, options), room.qemu_log)
+        argv = qemu_arguments(profile, files, with_clock(options, profile))
+        process = start_qemu(emulator_for(options.window), argv, room.qemu_log)
         stack.callback(end_process, process)
         monitor = Monitor()
         stack.callback(monitor.close)
@@ -232,3 +239,10 @@ def power_on(
         except EmulatedPcFailed as error:
             raise explained(error, last_complaint(room.qemu_log)) from None
         yield pc
+
+
+def with_clock(options: MachineOptions, profile: PcProfile) -> MachineOptions:
+    """The options with the wrong time that the profile's clock shows now, if it is a wrong one."""
+    if options.clock or not profile.clock_ahead_hours:
+        return options
+    return replace(options, clock=datetime.now(UTC) + timedelta(hours=profile.clock_ahead_hours))

@@ -1,4 +1,4 @@
-"""Sizes as people write them, and back."""
+"""Sizes and times as people write them, and back."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ GIB = 1 << 30
 SECTOR_BYTES = 512
 
 _MOST_DIGITS = 20
+_MOST_MINUTES = 7 * 24 * 60
 _FACTORS = {
     "": 1, "B": 1,
     "K": KIB, "KIB": KIB, "KB": 10**3,
@@ -29,6 +30,15 @@ def parse_bytes(text: str) -> int:
     if len(match[1]) > _MOST_DIGITS:
         raise BadInput(f"{text[:20]}... is too large for a size", "write it like 8GiB, 512MiB or 16GB")
     return int(float(match[1]) * _FACTORS[match[2].upper()])
+
+
+def parse_minutes(text: str) -> int:
+    """Whole minutes of a time such as ``30min`` or ``2h``, from a minute to a week; raises BadInput."""
+    match = re.fullmatch(r"\s*(\d{1,5})\s*(min|h)\s*", text)
+    minutes = int(match[1]) * (60 if match[2] == "h" else 1) if match else 0
+    if not 1 <= minutes <= _MOST_MINUTES:
+        raise BadInput(f"{text[:20]!r} is not a time", "write it like 30min or 2h, at most 168h")
+    return minutes
 
 
 def format_bytes(count: int) -> str:

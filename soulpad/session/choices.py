@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from soulpad.base.errors import SoulpadError
 from soulpad.base.units import format_bytes
 from soulpad.session.console import Console
-from soulpad.session.machine import vt_hint
 from soulpad.session.parcels import Parcel
 from soulpad.session.stopping import Stopping, StopRequested
-from soulpad.session.thispc import ThisPc
+from soulpad.session.thispc import ThisPc, vt_hint
 from soulpad.store.checkpoint import CheckpointManifest
 
 SWITCH_OFF = "Change nothing and switch this PC off"
 OLDER_OFFERED = 4
-MOMENTS_OFFERED = 12
+MOMENTS_OFFERED = 8
 
 WORDS = {
     "created": "the parcel as it was made",

@@ -11,6 +11,7 @@ import json
 import socket
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from soulpad.base.errors import SoulpadError
@@ -31,6 +32,14 @@ class ConsoleGone(SoulpadError):
     """There is no console to ask."""
 
 
+@dataclass(frozen=True)
+class Typed:
+    """What was typed at the prompt. ``go_back``: the person wants to choose the moment to go on from."""
+
+    passphrase: Secret
+    go_back: bool = False
+
+
 class Console:
     """A person in front of the PC's screen. Every method raises ConsoleGone when there is no console."""
 
@@ -39,10 +48,10 @@ class Console:
         self._connect_timeout_seconds = connect_timeout_seconds
         self._socket: socket.socket | None = None
 
-    def ask_passphrase(self, message: str = "") -> Secret:
+    def ask_passphrase(self, message: str = "") -> Typed:
         """Waits until a passphrase was typed; with a message, for another one. Raises PowerOffAsked."""
         answer = self._ask({"ask": "passphrase", "message": message})
-        return Secret(str(answer["passphrase"]).encode())
+        return Typed(Secret(str(answer["passphrase"]).encode()), answer.get("go_back") is True)
 
     def choose(self, title: str, text: Sequence[str], options: Sequence[str], default: int = 0) -> int:
         """Waits until one of the options was chosen; its place. Raises PowerOffAsked."""
@@ -56,6 +65,10 @@ class Console:
     def working(self, text: str) -> None:
         """Shows what is going on, with a sign of life."""
         self._exchange({"show": "working", "text": text})
+
+    def advise(self, text: Sequence[str]) -> None:
+        """Shows lines below the field of every passphrase prompt from now on; what is typed there stays."""
+        self._exchange({"show": "advice", "text": list(text)})
 
     def hide(self) -> None:
         """Leaves the screen and the keyboard to the viewer, until something is shown or asked."""

@@ -12,26 +12,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from soulpad.base.errors import ProgramFailed, SoulpadError, WrongPassphrase
-from soulpad.base.run import run
 from soulpad.base.secrets import harden_process
-from soulpad.session import branches, live, machine, parcels, space, stages, viewer, volume
+from soulpad.session import branches, fitness, inputs, live, machine, parcels, space, stages, viewer, volume
 from soulpad.session.auxiliary import find_key
 from soulpad.session.choices import (
     Beginning,
     after_crash,
     after_refusal,
     as_left,
+    choose_moment,
     choose_parcel,
     with_little_room,
     without_kvm,
 )
-from soulpad.session.console import Console, PowerOffAsked
+from soulpad.session.comeback import back_in_the_world
+from soulpad.session.console import Console, PowerOffAsked, Typed
 from soulpad.session.machine import RunningParcel
 from soulpad.session.parcels import Parcel
 from soulpad.session.periodic import PeriodicCheckpoints
 from soulpad.session.report import report
 from soulpad.session.stages import StageClock
-from soulpad.session.stopping import EndReason, Stopping, StopRequested, watch_keys
+from soulpad.session.stopping import EndReason, Stopping, StopRequested, ask_for_power_off
 from soulpad.session.thispc import Stick, ThisPc, memory_facts, require_memory, this_pc, this_stick
 from soulpad.store.checkpoint import CheckpointManifest
 from soulpad.store.layout import STAGE_LOG
@@ -60,11 +61,12 @@ def run_session(console: Console, libvirt_root: Path) -> None:
         pc = require_memory(this_pc())
         host = Host(pc, this_stick(), console, Hypervisor(libvirt_root, machine.VM_USER, "kvm"), stopping)
         host.hypervisor.warm_up()
+        fitness.advise(console, host.stick, pc)
         with ExitStack() as stack:
             clock = StageClock("resume")
-            root = open_store(host, stack, clock)
+            root, go_back = open_store(host, stack, clock)
             parcel = choose_parcel(console, stopping, parcels.parcels_in(root))
-            running = start(host, parcel, clock)
+            running = start(host, parcel, clock, go_back=go_back)
             reason = live_until_over(host, running, root, clock)
             end(host, running, root, reason)
         farewell(console)
@@ -78,16 +80,20 @@ def run_session(console: Console, libvirt_root: Path) -> None:
         explain(console, stopping, unexpected())
 
 
-def open_store(host: Host, stack: ExitStack, clock: StageClock) -> Path:
-    """Asks for the passphrase (or takes an auxiliary key's) until the store opens; mounts and grows it."""
+def open_store(host: Host, stack: ExitStack, clock: StageClock) -> tuple[Path, bool]:
+    """Asks for the passphrase (or takes an auxiliary key's) until the store opens; mounts and grows it.
+
+    Returns where it is mounted, and whether the person wants to choose the moment to go on from.
+    """
     message = ""
     while True:
         with host.stopping.interruptible():
-            secret = find_key(host.stick) or host.console.ask_passphrase(message)
+            key = find_key(host.stick)
+            typed = Typed(key) if key else host.console.ask_passphrase(message)
         clock.skip()
         host.console.working("Unlocking")
         try:
-            volume.unlock(host.stick.parcels, secret)
+            volume.unlock(host.stick.parcels, typed.passphrase)
             break
         except WrongPassphrase as error:
             report("wrong-passphrase")
@@ -100,11 +106,11 @@ def open_store(host: Host, stack: ExitStack, clock: StageClock) -> Path:
     except ProgramFailed as error:  # a store that stays small is still a store
         log.warning("the store did not grow: %s", error.message)
     clock.done("grow")
-    return root
+    return root, typed.go_back
 
 
-def start(host: Host, parcel: Parcel, clock: StageClock) -> RunningParcel:
-    """Resumes a suspended parcel, starts one that is not, and asks where only the person can know."""
+def start(host: Host, parcel: Parcel, clock: StageClock, *, go_back: bool = False) -> RunningParcel:
+    """Resumes a suspended parcel, starts one that is not, and asks where only the person can know, or wants to say."""
     host.console.working(f"Starting {parcel.description.name}")
     host.hypervisor.vmm_version()
     clock.done("VM monitor ready")
@@ -114,7 +120,7 @@ def start(host: Host, parcel: Parcel, clock: StageClock) -> RunningParcel:
     require_room(host, parcel)
     clock.skip()
     try:
-        beginning = how_to_begin(host, parcel)
+        beginning = how_to_begin(host, parcel, go_back)
         if beginning.cold and not host.pc.kvm:
             without_kvm(host.console, host.stopping, host.pc)
         clock.skip()
@@ -130,10 +136,13 @@ def require_room(host: Host, parcel: Parcel) -> None:
         with_little_room(host.console, host.stopping, space.free_bytes(parcel.paths.root))
 
 
-def how_to_begin(host: Host, parcel: Parcel) -> Beginning:
-    """From the current checkpoint, unless the last session was cut off: then as the person says."""
+def how_to_begin(host: Host, parcel: Parcel, go_back: bool) -> Beginning:
+    """From the current checkpoint, unless the last session was cut off or the person wants another: then as asked."""
     record = parcel.live_record()
-    if record is None or record.clean:
+    cut_off = record is not None and not record.clean
+    if go_back and not cut_off and (moments := parcel.whole_checkpoints()):
+        return choose_moment(host.console, host.stopping, moments)
+    if not cut_off:
         return as_left(parcel.current())
     whole = parcel.whole_checkpoints()
     newest = next((manifest for manifest in whole if manifest.generation == parcel.current_generation()), None)
@@ -175,8 +184,9 @@ def branch_off(host: Host, parcel: Parcel, manifest: CheckpointManifest) -> tupl
 def live_until_over(host: Host, running: RunningParcel, root: Path, clock: StageClock) -> EndReason:
     """The session, until it is to end. Whatever fails here (a screen, a log), it is suspended and not lost."""
     try:
-        note_resume(running, root, clock)
-        return show_until_over(host, running)
+        with back_in_the_world(running.machine):
+            note_resume(running, root, clock)
+            return show_until_over(host, running)
     except Exception as error:
         log.exception("the session is suspended because of a failure beside it")
         report("unexpected-error", kind=type(error).__name__, where=stack_of(error))
@@ -196,10 +206,10 @@ def show_until_over(host: Host, running: RunningParcel) -> EndReason:
     host.hypervisor.watch(host.stopping.guest_ended)
     host.console.hide()
     viewer.show()
-    watch_keys()
-    checkpoints = PeriodicCheckpoints(lambda: checkpoint_beside(running), switch_off)
+    checkpoints = PeriodicCheckpoints(lambda: checkpoint_beside(running), ask_for_power_off)
+    inputs.watch(running.parcel.description.suspend_when_idle_minutes, checkpoints.make_one_now)
     host.stopping.on_save(checkpoints.make_one_now)
-    guard = space.RoomGuard(running.parcel, switch_off)
+    guard = space.RoomGuard(running.parcel, ask_for_power_off)
     checkpoints.start()
     guard.start()
     try:
@@ -273,8 +283,3 @@ def machine_crashed() -> SoulpadError:
         "The virtual machine ended unexpectedly.",
         "Its disk is kept as it was. At the next start you can choose how to go on.",
     )
-
-
-def switch_off() -> None:
-    """Asks systemd for the power-off; harmless when it is under way."""
-    run(["systemctl", "poweroff"])

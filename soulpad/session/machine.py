@@ -17,7 +17,7 @@ from soulpad.session import live, retention, space
 from soulpad.session.parcels import LiveRecord, Parcel
 from soulpad.session.report import command_line_value, report
 from soulpad.session.stages import StageClock
-from soulpad.session.thispc import ThisPc
+from soulpad.session.thispc import ThisPc, vt_hint
 from soulpad.session.viewer import SPICE_SOCKET
 from soulpad.store.checkpoint import (
     DEVICE_STATE_NAME,
@@ -246,13 +246,6 @@ def require_same_machine(parcel: Parcel, state: SuspendedState) -> None:
             "This session was saved on a machine that is not the parcel's.",
             "Somebody changed the parcel's description. Restore it, or start the parcel anew from its disk.",
         )
-
-
-def vt_hint(pc: ThisPc) -> str:
-    """What to look for in the PC's firmware setup."""
-    name = {"vmx": "Intel Virtualization Technology (VT-x)", "svm": "SVM Mode (AMD-V)"}
-    setting = name.get(pc.virtualisation_flag or "", "Virtualization Technology, VT-x, AMD-V or SVM Mode")
-    return f"Switch on '{setting}' in the PC's BIOS setup, or use another PC."
 
 
 def prepare(parcel: Parcel, live: Path, accelerator: str, *, incoming: bool = False) -> str:

@@ -1,12 +1,11 @@
 """What ends a session: SIGTERM (the power button, the lid, a shutdown: systemd stops the unit), or the guest itself.
 
-A key combination on the PC's keyboard asks systemd for the power-off, so every way is the same way. SIGUSR1 asks for
-a checkpoint and ends nothing.
+Whatever else is to end it (a key combination, a PC that nobody uses, a command) asks systemd for the power-off, so
+every way is the same way. SIGUSR1 asks for a checkpoint and ends nothing.
 """
 
 from __future__ import annotations
 
-import selectors
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -18,8 +17,7 @@ from soulpad.base.run import run
 
 EndReason = Literal["asked", "shut-down", "crashed"]
 
-KEYS = ("KEY_LEFTCTRL", "KEY_LEFTALT", "KEY_END")
-RESCAN_SECONDS = 3.0
+UNIT = "soulpad-session.service"
 
 
 class StopRequested(Exception):
@@ -81,31 +79,17 @@ def _nothing() -> None:
     """Before a session runs there is nothing to save."""
 
 
-def watch_keys() -> None:
-    """Starts a thread that powers the PC off when Ctrl+Alt+End is held on any keyboard."""
-    threading.Thread(target=_watch_keys, name="keys", daemon=True).start()
+def ask_for_power_off() -> None:
+    """Asks systemd for what the power button asks for; harmless when it is under way. Raises ProgramFailed."""
+    run(["systemctl", "poweroff"])
 
 
-def _watch_keys() -> None:
-    import evdev  # late: it takes long to load and nothing waits for it
+def ask_for_checkpoint() -> None:
+    """Asks the session that runs on this host for a checkpoint; returns at once. Raises ProgramFailed."""
+    run(["systemctl", "kill", "--kill-whom=main", "--signal=SIGUSR1", UNIT])
 
-    wanted = {evdev.ecodes.ecodes[name] for name in KEYS}
-    selector = selectors.DefaultSelector()
-    known: set[str] = set()
-    while True:
-        for path in set(evdev.list_devices()) - known:
-            known.add(path)
-            device = evdev.InputDevice(path)
-            if wanted <= set(device.capabilities().get(evdev.ecodes.EV_KEY, [])):
-                selector.register(device, selectors.EVENT_READ, device)
-        for key, _events in selector.select(timeout=RESCAN_SECONDS):
-            try:
-                list(key.data.read())
-                pressed = set(key.data.active_keys())
-            except OSError:  # the keyboard was pulled out
-                selector.unregister(key.data)
-                known.discard(key.data.path)
-                continue
-            if wanted <= pressed:
-                run(["systemctl", "poweroff"])
-                return
+
+def session_is_running() -> bool:
+    """Whether this host has a session that a power-off would suspend: it runs, and is not being ended already."""
+    # systemctl(1), is-active: 3 for a unit that is not, 4 for one that does not exist
+    return run(["systemctl", "is-active", UNIT], ok_codes=(0, 3, 4)).stdout.strip() == "active"

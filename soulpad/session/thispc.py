@@ -8,6 +8,8 @@ from pathlib import Path
 from soulpad.base.errors import ProgramFailed, SoulpadError, StoreDamaged
 from soulpad.base.run import run
 from soulpad.base.units import MIB
+from soulpad.session.processor import flags_of, virtualisation_of
+from soulpad.store.stick import partition_name
 
 LEAST_MEMORY_MIB = 900
 HOST_DEVICE = Path("/run/soulpad/host-device")
@@ -21,18 +23,29 @@ class TooLittleMemory(SoulpadError):
 
 @dataclass(frozen=True)
 class ThisPc:
-    """``memory_mib``: what the kernel can use. ``kvm``: whether the processor's virtualisation works."""
+    """``memory_mib``: what the kernel can use. ``kvm``: whether the processor's virtualisation works.
+    ``virtualisation_flag``: vmx or svm, also when the firmware has it switched off; None when the processor has none.
+    ``flags``: of the processor, as in /proc/cpuinfo."""
 
     memory_mib: int
     kvm: bool
     virtualisation_flag: str | None
+    flags: frozenset[str] = frozenset()
 
 
 def this_pc() -> ThisPc:
     """Looks at the PC; loads KVM's module for its processor."""
-    flags = Path("/proc/cpuinfo").read_text()
-    flag = "vmx" if " vmx" in flags else "svm" if " svm" in flags else None
-    return ThisPc(memory_mib(Path("/proc/meminfo").read_text()), load_kvm(flag), flag)
+    flags = flags_of(Path("/proc/cpuinfo").read_text())
+    virtualisation = virtualisation_of(flags)
+    return ThisPc(memory_mib(Path("/proc/meminfo").read_text()), load_kvm(virtualisation), virtualisation, flags)
+
+
+def vt_hint(pc: ThisPc) -> str:
+    """What helps a PC without working virtualisation: the name of the switch in its firmware, or another PC."""
+    switches = {"vmx": "Intel Virtualization Technology (VT-x)", "svm": "SVM Mode (AMD-V)"}
+    if switch := switches.get(pc.virtualisation_flag or ""):
+        return f"Switch on '{switch}' in the PC's BIOS setup, or use another PC."
+    return "Its processor has neither VT-x nor AMD-V: use another PC."
 
 
 def memory_facts() -> dict[str, int]:
@@ -82,12 +95,24 @@ def this_stick(sysfs: Path = Path("/sys/class/block")) -> Stick:
     host = HOST_DEVICE.read_text().strip()
     stick_id = partition_name_of(sysfs / host).rsplit("-", 1)[-1]
     disk = (sysfs / host).resolve().parent
-    for entry in sorted(disk.iterdir()):
-        if (entry / "partition").exists() and partition_name_of(entry) == f"soulpad-parcels-{stick_id}":
-            return Stick(Path("/dev") / disk.name, Path("/dev") / entry.name, stick_id)
+    if parcels := partition_on(disk, partition_name("parcels", stick_id)):
+        return Stick(Path("/dev") / disk.name, parcels, stick_id)
     raise StoreDamaged(
         "This stick has no partition for parcels.", "Restore the stick from a backup, or make a new one."
     )
+
+
+def esp_of(stick: Stick, sysfs: Path = Path("/sys/class/block")) -> Path | None:
+    """The stick's boot partition, as a path in /dev."""
+    return partition_on((sysfs / stick.disk.name).resolve(), partition_name("esp", stick.stick_id))
+
+
+def partition_on(disk: Path, name: str) -> Path | None:
+    """The partition of that GPT name on a disk, given by its sysfs folder."""
+    for entry in sorted(disk.iterdir()):
+        if (entry / "partition").exists() and partition_name_of(entry) == name:
+            return Path("/dev") / entry.name
+    return None
 
 
 def partition_name_of(entry: Path) -> str:

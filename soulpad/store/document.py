@@ -65,6 +65,9 @@ class Reader:
             return value
         return self._refuse(name, "a whole number, not negative")
 
+    def optional_text(self, name: str) -> str | None:
+        return None if self._fields.get(name) is None else self.text(name)
+
     def optional_count(self, name: str) -> int | None:
         return None if self._fields.get(name) is None else self.count(name)
 

@@ -66,14 +66,18 @@ class Machine:
 
 @dataclass(frozen=True)
 class ParcelDescription:
-    """The contents of ``parcel.json``."""
+    """The contents of ``parcel.json``. ``suspend_when_idle_minutes``: its sessions end after so long without a key or
+    mouse; None: never."""
 
     name: str
     machine: Machine
     uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
+    suspend_when_idle_minutes: int | None = None
 
     def encode(self) -> bytes:
-        return document.encode(FORMAT, {"uuid": self.uuid, "name": self.name, "machine": self.machine.to_fields()})
+        idle = {"suspend_when_idle_minutes": self.suspend_when_idle_minutes} if self.suspend_when_idle_minutes else {}
+        fields = {"uuid": self.uuid, "name": self.name, **idle, "machine": self.machine.to_fields()}
+        return document.encode(FORMAT, fields)
 
     @classmethod
     def decode(cls, content: bytes) -> ParcelDescription:
@@ -83,6 +87,8 @@ class ParcelDescription:
             name=fields.text("name"),
             machine=Machine.from_fields(fields.part("machine")),
             uuid=fields.text("uuid"),
+            # 0 would end every session as it begins: whoever wrote it meant never
+            suspend_when_idle_minutes=fields.optional_count("suspend_when_idle_minutes") or None,
         )
 
 

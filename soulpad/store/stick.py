@@ -16,6 +16,7 @@ parcels are known by their uuid alone.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from soulpad.base.units import MIB
 from soulpad.store import document
@@ -31,12 +32,18 @@ STORE_LABEL = "parcels"
 
 @dataclass(frozen=True)
 class ParcelRequirement:
-    """What a PC must have to resume this parcel: said before the passphrase."""
+    """What a PC must have to resume this parcel: said before the passphrase. ``vmm``: the QEMU that suspended it, when
+    the parcel was put on the stick suspended."""
 
     uuid: str
     cpu_model: str
     memory_mib: int
     accelerator: str
+    vmm: str | None = None
+
+    def to_fields(self) -> dict[str, Any]:
+        """Without ``vmm`` where it is not known: so the first sticks were written."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class StickDescription:
     parcels: tuple[ParcelRequirement, ...]
 
     def encode(self) -> bytes:
-        return document.encode(FORMAT, asdict(self))
+        return document.encode(FORMAT, asdict(self) | {"parcels": [parcel.to_fields() for parcel in self.parcels]})
 
     @classmethod
     def decode(cls, content: bytes) -> StickDescription:
@@ -61,6 +68,7 @@ class StickDescription:
                 cpu_model=item.text("cpu_model"),
                 memory_mib=item.count("memory_mib"),
                 accelerator=item.text("accelerator"),
+                vmm=item.optional_text("vmm"),
             )
             for item in fields.parts("parcels")
         )

@@ -18,6 +18,9 @@ from soulpad.store.parcel import Machine
 QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
 ET.register_namespace("qemu", QEMU_NAMESPACE)
 
+# The port at which QEMU's guest agent listens in a guest that has one (QEMU docs/interop/qemu-ga.rst).
+GUEST_AGENT = "org.qemu.guest_agent.0"
+
 Accelerator = Literal["kvm", "qemu"]
 
 
@@ -99,8 +102,9 @@ def add_devices(domain: ET.Element, machine: Machine, files: RunFiles) -> None:
     add(graphics, "listen", type="socket", socket=str(files.spice_socket))
     add(add(devices, "video"), "model", type=machine.video)
     add_serial(devices, files.serial_device)
-    agent = add(devices, "channel", type="spicevmc")
-    add(agent, "target", type="virtio", name="com.redhat.spice.0")
+    add_channel(devices, "spicevmc", "com.redhat.spice.0", port=1)
+    # libvirt listens below its own root and hands QEMU the open socket: QEMU's user needs no folder for it.
+    add_channel(devices, "unix", GUEST_AGENT, port=2)
     if machine.sound != "none":
         add(devices, "sound", model=machine.sound)
         add(devices, "audio", id="1", type="spice")
@@ -108,6 +112,13 @@ def add_devices(domain: ET.Element, machine: Machine, files: RunFiles) -> None:
     add(devices, "memballoon", model="virtio", freePageReporting="on")
     random = add(devices, "rng", model="virtio")
     add(random, "backend", text="/dev/urandom", model="random")
+
+
+def add_channel(devices: ET.Element, back_end: str, name: str, port: int) -> None:
+    """A virtio-serial port. Its number is part of the device state, so it is said here and not counted by libvirt."""
+    channel = add(devices, "channel", type=back_end)
+    add(channel, "target", type="virtio", name=name)
+    add(channel, "address", type="virtio-serial", controller="0", bus="0", port=str(port))
 
 
 def add_serial(devices: ET.Element, device: Path | None) -> None:

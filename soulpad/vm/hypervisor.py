@@ -12,7 +12,8 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +27,8 @@ log = logging.getLogger("soulpad.vm")
 StopReason = Literal["shut-down", "crashed"]
 
 POLL_SECONDS = 0.01
+AGENT_TIMEOUT_SECONDS = 5  # for one question to the guest agent; a guest may have it hang, or its program stopped
+NETWORK_CARD = "net0"  # as libvirt calls a machine's first one
 QEMU_CONF = """\
 user = "{user}"
 group = "{group}"
@@ -44,6 +47,10 @@ class MachineFailed(SoulpadError):
     """QEMU could not start or ended by itself."""
 
     exit_code = 52
+
+
+class AgentSilent(Exception):
+    """The guest agent did not do what it was asked: none runs in the guest, it hangs, it refused, QEMU has ended."""
 
 
 class Hypervisor:
@@ -97,6 +104,7 @@ class RunningMachine:
 
     def __init__(self, domain: Any) -> None:
         self._domain = domain
+        self.resumed = False  # whether it goes on with a state of earlier, instead of from its reset vector
 
     def resume(self) -> None:
         """Lets the virtual CPUs run."""
@@ -117,6 +125,7 @@ class RunningMachine:
         self._ignore_shared_ram()
         self._monitor("migrate-incoming", uri=f"file:{path}")
         self._wait_for_migration("loading the device state")
+        self.resumed = True
 
     def kill(self) -> None:
         """Ends QEMU at once; what its files hold stays."""
@@ -129,6 +138,34 @@ class RunningMachine:
     def status(self) -> str:
         """QEMU's run state, such as ``running`` or ``paused``."""
         return str(self._monitor("query-status")["status"])
+
+    def guest_clock(self) -> float:
+        """The guest's clock, in seconds since 1970. Raises AgentSilent, at the latest after AGENT_TIMEOUT_SECONDS."""
+        with self._agent() as domain:
+            answer = domain.getTime()
+        return float(answer["seconds"] + answer["nseconds"] / 1e9)
+
+    def set_guest_clock(self, seconds: float) -> None:
+        """Sets the guest's clock to seconds since 1970.
+
+        Raises AgentSilent as ``guest_clock`` does, and also when the clock was set but not the guest's RTC: the agent
+        calls hwclock for that, and not every guest has it.
+        """
+        whole = int(seconds)
+        with self._agent() as domain:
+            domain.setTime({"seconds": whole, "nseconds": int((seconds - whole) * 1e9)})
+
+    def set_link(self, up: bool) -> None:
+        """Pulls the guest's network cable out, or puts it back in."""
+        self._monitor("set_link", name=NETWORK_CARD, up=up)
+
+    @contextmanager
+    def _agent(self) -> Iterator[Any]:
+        try:
+            self._domain.agentSetResponseTimeout(AGENT_TIMEOUT_SECONDS, 0)
+            yield self._domain
+        except libvirt.libvirtError as error:
+            raise AgentSilent(reason_of(str(error))) from error
 
     def _ignore_shared_ram(self) -> None:
         capabilities = [{"capability": "x-ignore-shared", "state": True}]

@@ -13,7 +13,7 @@ from builder.inspect import inspect
 from builder.pc.machine import UsbDisk
 from builder.pc.profile import find_profile
 from builder.pc.running import RunningPc, power_on
-from demo.stations import GUEST_PORT, GUEST_REPORT, event
+from demo.stations import event
 from demo.walk import PASSPHRASE
 from soulpad.base.run import run
 from soulpad.base.secrets import Secret
@@ -50,6 +50,8 @@ def test_wrong_passphrase_is_said_and_a_pc_without_virtualisation_changes_nothin
     stick = copy_of(walked, tmp_path)
     before = current_generation(stick)
     with switched_on("no-virtualisation", stick, tmp_path / "pc") as pc:
+        said = event(pc, "fitness", TIMEOUT_SECONDS)
+        assert [finding["kind"] for finding in said["findings"]] == ["virtualisation"]
         person = Person(pc)
         person.types_passphrase("this is not the passphrase at all")
         event(pc, "wrong-passphrase", TIMEOUT_SECONDS)
@@ -59,28 +61,3 @@ def test_wrong_passphrase_is_said_and_a_pc_without_virtualisation_changes_nothin
         person.chooses(1, tmp_path / "refused.png")
         pc.wait_for_power_off(TIMEOUT_SECONDS)
     assert current_generation(stick) == before
-
-
-def test_key_file_on_a_second_usb_disk_unlocks_without_typing_and_the_session_goes_on(
-    walked: dict[str, Any], tmp_path: Path
-) -> None:
-    stick = copy_of(walked, tmp_path)
-    key_disk = make_key_disk(Path(walked["image"]), tmp_path / "key.img")
-    with switched_on("uefi-desktop", stick, tmp_path / "pc", UsbDisk(key_disk)) as pc:
-        running = event(pc, "running", TIMEOUT_SECONDS)
-        assert running["generation"] == 2
-        pc.wait_for_serial(GUEST_REPORT % 200, TIMEOUT_SECONDS, GUEST_PORT)
-        pc.press("ctrl", "alt", "end")
-        event(pc, "suspended", TIMEOUT_SECONDS)
-        pc.wait_for_power_off(TIMEOUT_SECONDS)
-    assert current_generation(stick) == 3
-
-
-def make_key_disk(stick: Path, target: Path) -> Path:
-    """A FAT file system on a bare disk with the key file that was made with the stick."""
-    (key,) = stick.parent.glob("soulpad-*.key")
-    target.touch()
-    run(["truncate", "-s", "64M", target])
-    run(["mformat", "-i", target, "-F", "::"])
-    run(["mcopy", "-i", target, key, f"::{key.name}"])
-    return target

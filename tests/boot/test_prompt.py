@@ -11,6 +11,7 @@ from builder.pc.internal_disk import sha256_sparse
 from builder.pc.machine import UsbDisk
 from builder.pc.profile import find_profile
 from builder.pc.running import power_on
+from builder.pc.screen import is_blank
 from demo.stations import event
 from demo.walk import PASSPHRASE
 from soulpad.base.run import run
@@ -41,6 +42,19 @@ def test_bios_pc_says_that_a_passphrase_is_wrong_and_f4_switches_it_off(copied: 
         pc.press("f4")
         pc.wait_for_power_off(TIMEOUT_SECONDS)
     assert sha256_sparse(pc.room.internal_disk) == own_disk
+
+
+def test_pc_with_too_old_a_processor_says_what_it_lacks_before_the_passphrase(copied: Path, tmp_path: Path) -> None:
+    with power_on(find_profile("old-cpu"), UsbDisk(copied, durable=False), tmp_path / "pc") as pc:
+        said = event(pc, "fitness", TIMEOUT_SECONDS)
+        [finding] = said["findings"]
+        assert (finding["kind"], said["refused"]) == ("processor", 1)
+        assert all(flag in finding["message"] for flag in ("ssse3", "sse4_1", "sse4_2"))
+        Person(pc).at_the_prompt()
+        assert not is_blank(pc.screenshot(tmp_path / "old-cpu.png"))
+        pc.press("f4")
+        pc.press("f4")
+        pc.wait_for_power_off(TIMEOUT_SECONDS)
 
 
 def test_damaged_store_is_a_plain_sentence_at_a_pc_with_secure_boot(copied: Path, tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ from soulpad.session.console import Console
 PROGRAM = Path(__file__).parents[2] / "hostos/programs/soulpad_console"
 PATIENCE_SECONDS = 30.0  # a failure's length, never waited for otherwise
 QUIET_SECONDS = 0.3
-F2, F3, F4, UP, DOWN, ENTER, CTRL_U = "\x1b[[B", "\x1b[[C", "\x1b[[D", "\x1b[A", "\x1b[B", "\r", "\x15"
+F2, F3, F4, F5 = "\x1b[[B", "\x1b[[C", "\x1b[[D", "\x1b[[E"
+UP, DOWN, ENTER, CTRL_U = "\x1b[A", "\x1b[B", "\r", "\x15"
 BULLET = "•"
 
 
@@ -162,7 +163,7 @@ class Service:
         self._pool = ThreadPoolExecutor(1)
 
     def passphrase(self, message: str = "") -> Future[bytes]:
-        return self._pool.submit(lambda: self.console.ask_passphrase(message).reveal())
+        return self._pool.submit(lambda: self.console.ask_passphrase(message).passphrase.reveal())
 
     def choice(self, *options: str, default: int = 0) -> Future[int]:
         return self._pool.submit(self.console.choose, "Which one?", ["Think first."], options, default)

@@ -16,6 +16,7 @@ from tests.component.console_pc import (
     ENTER,
     F3,
     F4,
+    F5,
     PATIENCE_SECONDS,
     UP,
     PowerOn,
@@ -97,6 +98,43 @@ def test_a_passphrase_entered_before_the_service_is_there_is_kept_for_it(power_o
     pc.type("early", ENTER)
     pc.see("Checking")
     assert answer(Service(pc).passphrase()) == b"early"
+
+
+@pytest.mark.parametrize(("columns", "lines"), [(80, 25), (90, 30)])
+def test_advice_comes_below_a_half_typed_passphrase_and_stays_for_the_next(
+    power_on: PowerOn, columns: int, lines: int
+) -> None:
+    pc = power_on(columns, lines)
+    pc.see_ready()
+    pc.type("half")
+    pc.see(BULLET * 4)
+    service = Service(pc)
+    advice = ["This PC's processor lacks " + "sse4_2, " * 30 + "which the parcel needs.", "It will be slower."]
+    service.tell(service.console.advise, advice)
+    shown = pc.see(BULLET * 4, "This PC's processor lacks", "which the parcel needs.", "It will be slower.", "F4 power")
+    rows = shown.split("\n")
+    assert BULLET in rows[pc.screen.cursor.y] and not pc.screen.cursor.hidden
+    assert all(row[:2].strip() == row[-2:].strip() == "" for row in rows)
+    asked = service.passphrase()
+    pc.type("way", ENTER)
+    assert answer(asked) == b"halfway"
+    service.passphrase("That passphrase does not open this stick.")
+    pc.see("That passphrase does not open this stick.", "It will be slower.")
+
+
+def test_f5_asks_for_the_moments_also_before_the_service_is_there_and_can_be_taken_back(power_on: PowerOn) -> None:
+    pc = power_on()
+    pc.see_ready()
+    pc.type(F5, "early", ENTER)
+    pc.see("Checking")
+    service = Service(pc)
+    assert service.console.ask_passphrase().go_back
+    asked = service.passphrase("Another one")
+    pc.see("you choose the moment")
+    pc.type(F5)
+    pc.see_no_more("you choose the moment")
+    pc.type("again", ENTER)
+    assert answer(asked) == b"again"
 
 
 def test_a_choice_is_made_with_arrows_or_digits(power_on: PowerOn) -> None:

@@ -165,6 +165,16 @@ def test_an_unexpected_error_brings_the_prompt_back_and_tells_no_secret(power_on
     assert answer(asked) == b"again"
 
 
+def test_advice_outlives_an_unexpected_error(power_on: PowerOn) -> None:
+    pc = power_on(program=["-c", CRASHES_ONCE, str(PROGRAM.parent)])
+    service = Service(pc)
+    service.tell(service.console.advise, ["This PC is slow."])
+    pc.see("Passphrase", "This PC is slow.")
+    pc.type("abc")
+    pc.until(lambda _: "console restarted" in pc.read("kmsg"), "the restart in the log")
+    pc.until(lambda shown: "This PC is slow." in shown and BULLET not in shown, "an empty prompt with the advice")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may hang a terminal up")
 def test_a_terminal_that_was_hung_up_is_opened_again(power_on: PowerOn) -> None:
     pc = power_on()

@@ -73,6 +73,14 @@ def test_guest_that_is_not_there_is_refused(folder: Path, capsys: pytest.Capture
     assert_refused(create(folder, guest="nowhere.qcow2"), 10, capsys, before, folder)
 
 
+def test_an_unknown_cpu_class_is_refused_with_those_that_there_are(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert create(folder, guest="guest.img,cpu-class=fast") == 10
+    [line, hint] = complaint(capsys)
+    assert "'fast' is no CPU class" in line and "any-pc, x86-64-v2-aes, x86-64-v3" in hint
+
+
 def test_size_too_small_for_the_parcels_names_the_least_size(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = names_in(folder)
     code = create(folder, size="2300MiB")

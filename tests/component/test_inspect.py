@@ -267,6 +267,7 @@ def test_people_see_names_as_they_were_given(stick: Path, capsys: pytest.Capture
     os.close(read_end)
     shown = capsys.readouterr().err
     assert "work [at home]" in shown
+    assert "of the class any-pc (Nehalem-v1,-vme)" in " ".join(shown.split())
     assert "owner passphrase (slot 0, argon2id, 1 MiB)" in shown
 
 

@@ -42,6 +42,20 @@ STICK = StickDescription(
         ParcelRequirement("f3b9a2d4-1c60-4e0f-8f3a-7f2d9be01a11", "Nehalem-v1,-vme", 512, "kvm"),
     ),
 )
+SUSPENDED_STICK = StickDescription(
+    stick_id="5eed1e55",
+    host_version="0.1.0+4f1c2a9b",
+    keyboard="us",
+    parcels=(
+        ParcelRequirement(
+            "f3b9a2d4-1c60-4e0f-8f3a-7f2d9be01a11",
+            "Haswell-v2,-vme,-pcid,-invpcid,-erms,-rdrand,-xsaveopt,-tsc-deadline",
+            4096,
+            "kvm",
+            "QEMU 10.0.13",
+        ),
+    ),
+)
 SUSPENDED = CheckpointManifest(
     generation=7,
     parent=5,
@@ -90,11 +104,16 @@ WRITE: dict[str, Write] = dict.fromkeys(READ, lambda value, _: value.encode()) |
 
 EXPECTED = {
     "soulpad-stick-1.json": STICK,
+    "soulpad-stick-1-vmm.json": SUSPENDED_STICK,
     "soulpad-parcel-1.json": ParcelDescription("Wörk", MACHINE, UUID),
+    "soulpad-parcel-1-idle.json": ParcelDescription("Wörk", MACHINE, UUID, suspend_when_idle_minutes=90),
     "soulpad-checkpoint-1-suspended.json": SUSPENDED,
     "soulpad-checkpoint-1-disk-only.json": DISK_ONLY,
     "soulpad-live-1.json": LIVE,
 }
+
+
+OPTIONAL = ("format", "parent", "suspended", "suspend_when_idle_minutes")
 
 
 def sample(name: str) -> tuple[str, bytes]:
@@ -133,7 +152,7 @@ def test_a_later_version_of_a_document_is_refused_and_not_guessed_at(name: str, 
 def test_a_document_without_one_of_its_fields_is_damaged(name: str, tmp_path: Path) -> None:
     format_name, content = sample(name)
     fields = json.loads(content)
-    required = [field for field in fields if field not in ("format", "parent", "suspended")]
+    required = [field for field in fields if field not in OPTIONAL]
     assert required
     for field in required:
         with pytest.raises(StoreDamaged, match=field):
@@ -147,6 +166,20 @@ def test_a_document_that_was_cut_off_is_damaged(name: str, share: float, tmp_pat
     with pytest.raises(SoulpadError) as refused:
         READ[format_name](content[: int(len(content) * share)], tmp_path)
     assert isinstance(refused.value, StoreDamaged)
+
+
+@pytest.mark.parametrize("minutes", [0, None])
+def test_a_parcel_without_minutes_of_idleness_is_never_suspended_for_it(minutes: int | None) -> None:
+    fields = json.loads(sample("soulpad-parcel-1-idle.json")[1])
+    content = json.dumps(fields | {"suspend_when_idle_minutes": minutes}).encode()
+    assert ParcelDescription.decode(content).suspend_when_idle_minutes is None
+
+
+@pytest.mark.parametrize("minutes", [-1, 1.5, "30", True])
+def test_minutes_of_idleness_that_are_none_are_damage(minutes: object) -> None:
+    fields = json.loads(sample("soulpad-parcel-1-idle.json")[1])
+    with pytest.raises(StoreDamaged, match="suspend_when_idle_minutes"):
+        ParcelDescription.decode(json.dumps(fields | {"suspend_when_idle_minutes": minutes}).encode())
 
 
 def test_a_suspended_checkpoint_without_its_state_is_damaged() -> None:

@@ -23,8 +23,8 @@ OURS = {
     "suspend_after_work_seconds": 4.0,
     "suspend_after_work_written_bytes": 40_000_000,
     "checkpoint_seconds": 5.0,
-    "checkpoint_stopped_seconds": 0.125,
-    "checkpoint_written_bytes": 40_000_000,
+    "checkpoint_stopped_seconds": 0.2,
+    "checkpoint_written_bytes": 48_000_000,
     "stages": {"resume": {"VM resume": 0.125}},
 }
 MANAGED = {

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from soulpad.base.secrets import Secret
-from soulpad.session.console import Console, ConsoleGone, PowerOffAsked
+from soulpad.session.console import Console, ConsoleGone, PowerOffAsked, Typed
 
 Script = list[object]
 BREAK = object()
@@ -71,20 +71,22 @@ Make = Callable[[Script], tuple[ScriptedConsole, Console]]
 
 def test_a_passphrase_comes_as_a_secret_in_utf8(scripted: Make) -> None:
     server, console = scripted([{"passphrase": "ségréte"}])
-    assert console.ask_passphrase("Again.") == Secret("ségréte".encode())
+    assert console.ask_passphrase("Again.") == Typed(Secret("ségréte".encode()))
     assert server.requests == [{"ask": "passphrase", "message": "Again."}]
 
 
 def test_every_call_is_one_request_of_the_protocol(scripted: Make) -> None:
-    server, console = scripted([{"choice": 1}, {"ok": True}, {"ok": True}, {"ok": True}])
+    server, console = scripted([{"choice": 1}, {"ok": True}, {"ok": True}, {"ok": True}, {"ok": True}])
     assert console.choose("Which?", ("Think.",), ("a", "b"), 1) == 1
     console.message("Done", ["Bye."])
     console.working("Unlocking")
+    console.advise(("Slow here.",))
     console.hide()
     assert server.requests == [
         {"ask": "choice", "title": "Which?", "text": ["Think."], "options": ["a", "b"], "default": 1},
         {"show": "message", "title": "Done", "text": ["Bye."]},
         {"show": "working", "text": "Unlocking"},
+        {"show": "advice", "text": ["Slow here."]},
         {"hide": True},
     ]
     assert server.connections == 1
@@ -101,7 +103,7 @@ def test_power_off_in_answer_to_a_question_is_raised(scripted: Make) -> None:
 def test_a_broken_connection_is_made_again_and_the_request_repeated(scripted: Make) -> None:
     server, console = scripted([{"ok": True}, BREAK, {"passphrase": "x"}])
     console.working("Unlocking")
-    assert console.ask_passphrase().reveal() == b"x"
+    assert console.ask_passphrase().passphrase.reveal() == b"x"
     assert server.connections == 2
     assert [request.get("ask") for request in server.requests] == [None, "passphrase", "passphrase"]
 
@@ -155,6 +157,6 @@ def test_an_answer_that_comes_after_an_interruption_is_not_taken_for_the_next(sc
     with pytest.raises(Interrupted):
         console.ask_passphrase()
     assert broken.closed
-    assert console.ask_passphrase().reveal() == b"late"
+    assert console.ask_passphrase().passphrase.reveal() == b"late"
     console.working("Unlocking")
     assert len(server.requests) == 2

@@ -19,6 +19,7 @@ ASK = {"ask": "passphrase", "message": ""}
 CHOICE = {"ask": "choice", "title": "Which?", "text": ["Think."], "options": ["a", "b"], "default": 1}
 MESSAGE = {"show": "message", "title": "Done", "text": ["You can take the stick out."]}
 WORKING = {"show": "working", "text": "Unlocking"}
+ADVICE = {"show": "advice", "text": ["This PC's virtualisation is switched off."]}
 HIDE = {"hide": True}
 OK = {"ok": True}
 POWER_OFF = {"power_off": True}
@@ -105,6 +106,57 @@ def test_hiding_lasts_until_something_is_shown_or_asked(model: Model) -> None:
     ask(model, HIDE)
     ask(model, ASK)
     assert not model.hidden
+
+
+def advice_at(model: Model) -> list[str]:
+    """What the prompt that is shown advises."""
+    assert isinstance(model.shown, Prompt)
+    return model.shown.advice
+
+
+def test_advice_is_kept_for_every_prompt_until_there_is_other_advice(model: Model) -> None:
+    assert ask(model, ADVICE) == OK
+    assert advice_at(model) == ADVICE["text"]
+    ask(model, ASK)
+    type_(model, *"wrong", "enter")
+    ask(model, WORKING)
+    ask(model, {"ask": "passphrase", "message": "That passphrase does not open this stick."})
+    assert advice_at(model) == ADVICE["text"]
+    ask(model, {"show": "advice", "text": []})
+    assert advice_at(model) == []
+
+
+def test_advice_disturbs_neither_what_is_typed_nor_what_was_asked(model: Model) -> None:
+    ask(model, ASK)
+    type_(model, *"op")
+    assert ask(model, ADVICE) == OK
+    assert type_(model, *"en", "enter") == {"passphrase": "open"}
+
+
+def test_advice_takes_no_pages_place(model: Model) -> None:
+    ask(model, CHOICE)
+    ask(model, ADVICE)
+    assert isinstance(model.shown, Choice)
+    assert type_(model, "enter") == {"choice": 1}
+    ask(model, HIDE)
+    assert ask(model, ADVICE) == OK
+    assert model.hidden
+
+
+def test_advice_leaves_a_passphrase_that_was_entered_early_and_an_open_list_alone(model: Model) -> None:
+    type_(model, *"open", "enter")
+    ask(model, ADVICE)
+    assert ask(model, ASK) == {"passphrase": "open"}
+    ask(model, ASK)
+    type_(model, "f2")
+    ask(model, ADVICE)
+    assert isinstance(model.shown, LayoutChoice)
+
+
+def test_f4_never_comes_between_a_session_and_its_advice(model: Model) -> None:
+    type_(model, "f4", "f4")
+    assert ask(model, ADVICE) == OK
+    assert model.power == WANTED
 
 
 def test_f4_needs_a_second_f4(model: Model) -> None:
@@ -249,6 +301,8 @@ def test_keys_lost_while_the_layout_changed_are_told_of(model: Model) -> None:
         b'{"show": ["message"]}',
         b'{"ask": "passphrase", "message": 3}',
         b'{"show": "message", "title": "x", "text": "not a list"}',
+        b'{"show": "advice", "text": "not a list"}',
+        b'{"show": "advice", "text": [1]}',
         b'{"ask": "choice", "title": "x", "options": []}',
         b'{"ask": "choice", "title": "x", "options": ["a"], "default": 1}',
         b'{"ask": "choice", "title": "x", "options": ["a"], "default": "0"}',

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from hostos.programs.soulpad_console.field import LONGEST_CHARACTERS, Field
 from hostos.programs.soulpad_console.pages import Choice, LayoutChoice, Message, Page, Prompt, Working
-from hostos.programs.soulpad_console.rows import CHOSEN, FIELD, MORE, PLAIN, Row, fit, paragraphs, wrap
+from hostos.programs.soulpad_console.rows import CHOSEN, FIELD, MORE, PLAIN, WARN, Row, fit, paragraphs, wrap
 
 WIDTH = 64
 
@@ -119,6 +119,26 @@ def test_a_message_stands_above_the_field() -> None:
     field = next(at for at, (_, style) in enumerate(rows) if style == FIELD)
     said = next(at for at, (text, _) in enumerate(rows) if "does not open" in text)
     assert said < field
+
+
+def test_advice_stands_below_the_field_and_is_wrapped() -> None:
+    prompt = Prompt("That passphrase does not open this stick.")
+    bare = prompt.body(40)
+    prompt.advice = ["This PC's processor lacks sse4_2. " * 4]
+    rows = prompt.body(40)
+    assert rows[: len(bare)] == bare
+    advised = [text for text, style in rows[len(bare) :] if style == WARN]
+    assert " ".join(advised).count("sse4_2.") == 4 and max(map(len, advised)) <= 40
+
+
+@pytest.mark.parametrize("room", [5, 10, 19])
+def test_advice_of_any_length_leaves_the_field_and_the_help_on_the_screen(room: int) -> None:
+    prompt = Prompt("That passphrase does not open this stick.")
+    prompt.advice = ["word " * 200] * 9
+    shown = fit(prompt.body(WIDTH), prompt.foot(WIDTH), room)
+    assert len(shown) == room
+    assert FIELD in [style for _, style in shown]
+    assert shown[-1] == prompt.foot(WIDTH)[-1]
 
 
 def test_arrows_and_digits_choose_and_enter_accepts() -> None:

@@ -39,6 +39,7 @@ def report_of(folder: Path) -> Report:
             "memory_pattern_verified": True,
             "file_found": True,
         },
+        "guest_clock": {"pc_ahead_hours": 25, "off_seconds_at_first": -90012.3, "off_seconds_after_work": -0.2},
         "stages_seconds": {"resume": {"unlock": 2.0, "VM resume": 0.5, "grow": 9.0}, "suspend": {}},
         "bytes": {"read_before_first_output": 31 * MIB, "written_at_suspend": 5 * MIB},
         "markers": ["M"],
@@ -150,6 +151,16 @@ def test_an_image_without_markers_or_without_data_has_none(tmp_path: Path) -> No
 def test_the_closing_lines_say_what_was_measured(report: Report) -> None:
     lines = evidence.closing_lines(report)
     words = "\n".join(lines)
-    assert len(lines) == 5
-    for said in ("100 -> 103", "11112222", "200 MiB", "after 60.0 s", "session 0.5 s", "31 MiB", "5 MiB written"):
+    assert len(lines) == 6
+    for said in (
+        "100 -> 103",
+        "11112222",
+        "200 MiB",
+        "after 60.0 s",
+        "session 0.5 s",
+        "31 MiB",
+        "5 MiB written",
+        "-90012.3 s",
+        "-0.2 s",
+    ):
         assert said in words

@@ -7,6 +7,7 @@ import json
 import os
 import select
 import sys
+import time
 import tty
 from collections.abc import Iterator
 from pathlib import Path
@@ -289,6 +290,7 @@ def test_the_first_report_comes_before_the_memory_is_filled_and_has_every_field(
     assert report["pattern_mib"] < report["pattern_goal_mib"] == 2
     assert report["boot_id"] == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     assert (report["file_found"], report["pattern_ok"], report["pattern_verified"]) == (True, True, 0)
+    assert abs(report["clock"] - time.time()) < 60
     assert {"session_id", "uptime", "typed", "commands_done", "file_sessions"} < set(report)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from builder.pc.running import WaitedInVain
 from demo import stations
-from demo.stations import command_guest
+from demo.stations import clock_off_seconds, command_guest
 
 
 @dataclass
@@ -68,3 +68,11 @@ def test_a_pc_that_never_shows_what_is_typed_is_waited_for_in_vain() -> None:
     with pytest.raises(WaitedInVain):
         answer(pc, "verify")
     assert pc.lines_typed == stations.TYPING_ATTEMPTS
+
+
+def test_the_guests_clock_is_compared_with_the_pcs() -> None:
+    class LatePc:
+        def clock(self) -> float:
+            return 5000.0
+
+    assert clock_off_seconds(LatePc(), {"clock": 4000.04}) == -1000.0  # type: ignore[arg-type]

@@ -82,6 +82,23 @@ def test_waiting_for_a_state_changes_no_device() -> None:
     assert guest_visible(domain(incoming=True)) == guest_visible(domain())
 
 
+def test_a_resume_and_a_cold_start_differ_in_the_waiting_alone() -> None:
+    waiting = domain_xml(UUID, MACHINE, FILES, "kvm", incoming=True).splitlines()
+    cold = domain_xml(UUID, MACHINE, FILES, "kvm").splitlines()
+    added = [line.strip() for line in waiting if line not in cold]
+    assert added == ['<qemu:arg value="-incoming" />', '<qemu:arg value="defer" />']
+    assert [line for line in waiting if line.strip() not in added] == cold
+
+
+def test_the_ports_of_viewer_and_guest_agent_have_numbers_that_no_order_changes() -> None:
+    ports = {}
+    for channel in domain().iter("channel"):
+        target, address = channel.find("target"), channel.find("address")
+        assert target is not None and address is not None and address.get("type") == "virtio-serial"
+        ports[target.get("name")] = (channel.get("type"), address.get("controller"), address.get("port"))
+    assert ports == {"com.redhat.spice.0": ("spicevmc", "0", "1"), "org.qemu.guest_agent.0": ("unix", "0", "2")}
+
+
 def test_the_guest_sees_the_same_devices_whatever_files_this_run_uses() -> None:
     assert guest_visible(domain(files=OTHER_FILES)) == guest_visible(domain())
     assert domain_xml(UUID, MACHINE, OTHER_FILES, "kvm") != domain_xml(UUID, MACHINE, FILES, "kvm")

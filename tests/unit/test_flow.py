@@ -95,10 +95,10 @@ class Laboratory:
         self.hypervisor = FakeHypervisor(parcel)
         self.person = Person()
 
-    def start(self, *answers: str, pc: ThisPc = WITH_KVM) -> Any:
+    def start(self, *answers: str, pc: ThisPc = WITH_KVM, go_back: bool = False) -> Any:
         self.person = Person(*answers)
         host = self.flow.Host(pc, None, self.person, self.hypervisor, NothingEnds())
-        running = self.flow.start(host, self.parcel, StageClock("resume"))
+        running = self.flow.start(host, self.parcel, StageClock("resume"), go_back=go_back)
         assert self.person.answers == [], "every question was asked"
         return running
 
@@ -238,6 +238,22 @@ def test_an_older_moment_may_be_booted_from_its_disk(laboratory: Laboratory) -> 
     [started] = laboratory.hypervisor.machines
     assert running.generation == 3 and not started.incoming
     assert started.disk_at_start == content(3, DISK_BYTES)
+
+
+def test_who_wants_to_go_back_chooses_among_whole_moments_without_a_crash(laboratory: Laboratory) -> None:
+    for moment in (2, 3):
+        add_checkpoint(laboratory.parcel, manifest_of(moment))
+    (laboratory.parcel.paths.checkpoint(3) / RAM_NAME).unlink()
+    with pytest.raises(StopRequested):
+        laboratory.start(OFF, go_back=True)
+    assert len(laboratory.person.asked[0][2]) == 3, "two whole moments, and changing nothing"
+    assert laboratory.start(MOMENT, "Go on from here", go_back=True).generation == OLD
+
+
+def test_who_wants_to_go_back_after_a_crash_is_asked_about_the_crash(laboratory: Laboratory) -> None:
+    crash(laboratory.parcel)
+    laboratory.start(RESTART, go_back=True)
+    assert laboratory.hypervisor.machines[0].disk_at_start == CRASHED_DISK
 
 
 # --- what cannot be resumed

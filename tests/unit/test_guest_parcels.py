@@ -15,6 +15,7 @@ from builder.guest.parcels import ParcelRequest, disk_format, parse_request, pre
 from soulpad.base.errors import BadInput, CannotResume, SoulpadError
 from soulpad.base.run import run
 from soulpad.store.checkpoint import CheckpointManifest, SuspendedState, expected_files
+from soulpad.store.cpuclass import CLASSES, class_named
 from soulpad.store.parcel import Disk, Machine, ParcelDescription
 
 BOOTABLE = bytes(510) + b"\x55\xaa" + bytes(512 * 7)
@@ -44,6 +45,7 @@ def write(path: Path, content: bytes) -> Path:
         ("my work=/a b/c.img,memory=2GiB", ParcelRequest("my work", Path("/a b/c.img"), 2048)),
         ("w=g.toml,cpus=4,memory=512M", ParcelRequest("w", Path("g.toml"), 512, 4)),
         ("w=a=b.img", ParcelRequest("w", Path("a=b.img"))),
+        ("w=a.img,cpu-class=x86-64-v3", ParcelRequest("w", Path("a.img"), cpu_class=class_named("x86-64-v3"))),
     ],
 )
 def test_a_parcel_is_asked_for_by_name_and_image(text: str, request_: ParcelRequest) -> None:
@@ -62,6 +64,7 @@ def test_a_parcel_is_asked_for_by_name_and_image(text: str, request_: ParcelRequ
         ("work=a.img,memory=", "does not name a parcel"),
         ("work=a.img,disk=4G", "no option 'disk'"),
         ("work=a.img,memory=much", "is not a size"),
+        ("work=a.img,cpu-class=fast", "'fast' is no CPU class"),
         ("work=a.img,cpus=0", "'0' is no number of processors"),
         ("work=a.img,cpus=17", "no number of processors"),
         ("work=a.img,cpus=-1", "no number of processors"),
@@ -161,6 +164,13 @@ def test_a_new_parcel_starts_cold_from_its_disk(tmp_path: Path) -> None:
     assert made.tree()[PurePosixPath("parcels") / made.description.uuid / "checkpoints/0/disk-0.img"] == disk
 
 
+def test_a_new_parcels_processor_is_of_the_class_that_was_asked_for(tmp_path: Path) -> None:
+    disk = write(tmp_path / "disk.img", BOOTABLE)
+    for known in CLASSES:
+        made = prepare(ParcelRequest("work", disk, cpu_class=known), tmp_path, Silent())
+        assert made.description.machine.cpu_model == known.model
+
+
 def suspended_folder(folder: Path, taken_of: Machine | None = None) -> Path:
     machine = Machine(256, (Disk("disk-0.img", 512),))
     digest = hashlib.sha256(bytes(16)).hexdigest()
@@ -176,11 +186,23 @@ def suspended_folder(folder: Path, taken_of: Machine | None = None) -> Path:
 
 def test_a_suspended_parcel_is_taken_over_under_its_new_name(tmp_path: Path) -> None:
     made = prepare(ParcelRequest("work", suspended_folder(tmp_path / "parcel")), tmp_path, Silent())
-    assert (made.description.name, made.accelerator) == ("work", "kvm")
+    assert (made.description.name, made.accelerator, made.vmm) == ("work", "kvm", "QEMU 10.0.13")
     assert made.files[PurePosixPath("current")] == b"3\n"
     assert {path.name for path in made.files if len(path.parts) == 3} == {
         "checkpoint.json", "disk-0.img", "ram.img", "device-state"
     }  # fmt: skip
+
+
+def test_how_long_a_session_may_idle_is_the_requests_or_what_the_suspended_parcel_says(tmp_path: Path) -> None:
+    folder = suspended_folder(tmp_path / "parcel")
+    request = ParcelRequest("work", folder, suspend_when_idle_minutes=30)
+    disk = write(tmp_path / "disk.img", BOOTABLE)
+    for asked in (request, replace(request, guest=disk)):
+        assert prepare(asked, tmp_path, Silent()).description.suspend_when_idle_minutes == 30
+    described = ParcelDescription.decode((folder / "parcel.json").read_bytes())
+    write(folder / "parcel.json", replace(described, suspend_when_idle_minutes=45).encode())
+    assert prepare(ParcelRequest("work", folder), tmp_path, Silent()).description.suspend_when_idle_minutes == 45
+    assert prepare(request, tmp_path, Silent()).description.suspend_when_idle_minutes == 30
 
 
 @pytest.mark.parametrize("name", ["parcel.json", "checkpoint.json", "ram.img", "device-state", "disk-0.img"])
@@ -195,3 +217,11 @@ def test_a_checkpoint_of_another_machine_is_refused(tmp_path: Path) -> None:
     other = replace(Machine(256, (Disk("disk-0.img", 512),)), vcpus=2)
     with pytest.raises(CannotResume, match="another machine"):
         prepare(ParcelRequest("work", suspended_folder(tmp_path / "parcel", other)), tmp_path, Silent())
+
+
+def test_a_suspended_parcel_keeps_its_processor(tmp_path: Path) -> None:
+    folder = suspended_folder(tmp_path / "parcel")
+    same, other = CLASSES[0], CLASSES[-1]
+    assert prepare(ParcelRequest("work", folder, cpu_class=same), tmp_path, Silent()).vmm
+    with pytest.raises(BadInput, match="cannot be changed"):
+        prepare(ParcelRequest("work", folder, cpu_class=other), tmp_path, Silent())

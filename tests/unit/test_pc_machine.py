@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from builder.pc.machine import (
     qemu_arguments,
 )
 from builder.pc.profile import Display, Firmware, PcProfile, find_profile, known_profiles
+from builder.pc.running import with_clock
 
 FILES = MachineFiles(
     stick=UsbDisk(Path("/tmp/stick.img")),
@@ -173,3 +175,24 @@ def test_hot_plugged_disk_is_the_same_device_as_one_plugged_in_before() -> None:
     cold = value(argv_of(OLD, replace(FILES, more_usb_disks=(disk,))), "-device", "usb-storage,id=usb1-disk")
     hot = hot_plug_device(disk, "usb1")
     assert {part.split("=")[0] for part in cold.split(",")[1:]} == hot.keys() - {"driver"}
+
+
+def test_clock_of_the_pc_is_right_unless_it_is_told_the_time() -> None:
+    assert not values(argv_of(OLD), "-rtc")
+    assert values(argv_of(OLD, clock=datetime(2031, 2, 3, 4, 5, 6, 7, tzinfo=UTC)), "-rtc") == [
+        "base=2031-02-03T04:05:06"
+    ]
+
+
+def test_clock_of_a_profile_that_is_ahead_shows_so_much_more_than_the_time() -> None:
+    ahead = with_clock(MachineOptions(isolated=True), replace(OLD, clock_ahead_hours=25))
+    assert ahead.isolated and ahead.clock is not None
+    assert timedelta(hours=24) < ahead.clock - datetime.now(UTC) <= timedelta(hours=25)
+    behind = with_clock(MachineOptions(), replace(OLD, clock_ahead_hours=-1))
+    assert behind.clock is not None and behind.clock < datetime.now(UTC)
+
+
+def test_clock_that_was_asked_for_goes_before_the_profiles() -> None:
+    moment = datetime(2031, 2, 3, tzinfo=UTC)
+    assert with_clock(MachineOptions(clock=moment), replace(OLD, clock_ahead_hours=25)).clock == moment
+    assert with_clock(MachineOptions(), OLD) == MachineOptions()

@@ -44,6 +44,12 @@ def test_profile_is_read_into_typed_fields() -> None:
     assert profile.internal_disk == InternalDisk(DiskBus.SATA, GIB, FileSystem.EXT4)
 
 
+@pytest.mark.parametrize("hours", [25, -2, 0])
+def test_pc_may_have_a_clock_that_is_wrong(hours: int) -> None:
+    assert parse_profile(OLD, "old.toml").clock_ahead_hours == 0
+    assert parse_profile(f"clock_ahead_hours = {hours}\n{OLD}", "old.toml").clock_ahead_hours == hours
+
+
 def test_pc_may_have_no_internal_disk() -> None:
     assert parse_profile(OLD.split("[internal_disk]")[0], "old.toml").internal_disk is None
 
@@ -67,6 +73,8 @@ def test_pc_may_have_no_internal_disk() -> None:
         ('size = "1GiB"', 'size = "300MB"', "size must be whole MiB, at least 128"),
         ('size = "1GiB"', 'size = "big"', "'big' is not a size"),
         ("cpus = 2", "cpus =", "is not TOML"),
+        ("cpus = 2", "cpus = 2\nclock_ahead_hours = 1.5", "clock_ahead_hours must be of type int"),
+        ("cpus = 2", "cpus = 2\nclock_ahead_hours = -99999", "clock_ahead_hours must be at most"),
         ("[internal_disk]", "internal_disk = 1\n[[disks]]", "internal_disk must be a table"),
     ],
 )
@@ -108,5 +116,5 @@ def test_shipped_pcs_cover_what_sticks_meet() -> None:
 
 def test_the_two_pcs_of_a_walk_differ_in_everything_a_session_could_notice() -> None:
     desktop, laptop = find_profile("old-desktop"), find_profile("secure-laptop")
-    for field in ("firmware", "usb", "cpu", "memory_mib", "display", "nic", "internal_disk"):
+    for field in ("firmware", "usb", "cpu", "memory_mib", "display", "nic", "internal_disk", "clock_ahead_hours"):
         assert getattr(desktop, field) != getattr(laptop, field), field

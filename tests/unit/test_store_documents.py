@@ -57,6 +57,7 @@ def test_fields_are_given_in_their_types() -> None:
     fields = reader(name="a", count=3, nothing=None, part={"count": 4}, parts=[{"count": 5}, {"count": 6}])
     assert (fields.text("name"), fields.count("count"), fields.part("part").count("count")) == ("a", 3, 4)
     assert fields.optional_count("nothing") is None
+    assert (fields.optional_text("nothing"), fields.optional_text("name")) == (None, "a")
     assert fields.optional_part("absent") is None
     assert [item.count("count") for item in fields.parts("parts")] == [5, 6]
 

@@ -10,8 +10,19 @@ import pytest
 
 from soulpad.base.errors import MissingProgram, ProgramFailed, StoreDamaged
 from soulpad.base.run import Argument, Result
-from soulpad.session import thispc
-from soulpad.session.thispc import Stick, ThisPc, TooLittleMemory, load_kvm, memory_mib, require_memory, this_stick
+from soulpad.session import processor, thispc
+from soulpad.session.thispc import (
+    Stick,
+    ThisPc,
+    TooLittleMemory,
+    esp_of,
+    load_kvm,
+    memory_mib,
+    require_memory,
+    this_pc,
+    this_stick,
+    vt_hint,
+)
 
 MEMINFO = "MemTotal:        2014896 kB\nMemFree:          100000 kB\nSwapTotal:             0 kB\n"
 
@@ -60,6 +71,18 @@ def test_another_sticks_parcels_are_not_taken(sysfs: Path) -> None:
         this_stick(sysfs)
 
 
+def test_the_boot_partition_is_found_on_the_same_stick(sysfs: Path) -> None:
+    add_disk(sysfs, "sda", {"sda1": "soulpad-esp-0badcafe"})
+    add_disk(sysfs, "sdb", STICK)
+    stick = this_stick(sysfs)
+    assert esp_of(stick, sysfs) == Path("/dev/sdb2")
+
+
+def test_a_stick_without_a_boot_partition_of_its_own_has_none(sysfs: Path) -> None:
+    add_disk(sysfs, "sdb", STICK | {"sdb2": "soulpad-esp-11111111"})
+    assert esp_of(this_stick(sysfs), sysfs) is None
+
+
 def test_a_partition_without_a_name_is_passed_over(sysfs: Path) -> None:
     add_disk(sysfs, "sdb", {"sdb4": ""} | STICK)
     assert this_stick(sysfs).parcels == Path("/dev/sdb5")
@@ -72,6 +95,23 @@ def test_a_name_may_hold_equals_signs(tmp_path: Path) -> None:
 
 def test_memory_is_the_total_in_mebibytes() -> None:
     assert memory_mib(MEMINFO) == 1967
+
+
+def test_this_machine_is_a_pc_with_memory_and_a_processors_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_argv: object) -> Result:
+        raise ProgramFailed("modprobe ended with 1")
+
+    monkeypatch.setattr(thispc, "run", refused)
+    monkeypatch.setattr(processor, "run", refused)
+    pc = this_pc()
+    assert pc.memory_mib > 0 and {"lm", "sse2"} <= pc.flags
+    assert not pc.kvm
+
+
+@pytest.mark.parametrize("flag", ["vmx", "svm"])
+def test_a_switch_in_the_firmware_is_named_and_a_processor_without_one_is_not_sent_to_it(flag: str) -> None:
+    assert "BIOS setup" in vt_hint(ThisPc(2048, False, flag))
+    assert "BIOS" not in vt_hint(ThisPc(2048, False, None))
 
 
 @pytest.mark.parametrize("mib", [0, 512, 899])

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from soulpad.base.errors import BadInput
-from soulpad.base.units import GIB, KIB, MIB, format_bytes, parse_bytes, round_up
+from soulpad.base.units import GIB, KIB, MIB, format_bytes, parse_bytes, parse_minutes, round_up
 
 
 @pytest.mark.parametrize(
@@ -84,3 +84,15 @@ def test_a_size_is_shown_with_its_unit(count: int, text: str) -> None:
 def test_rounding_up_gives_the_least_multiple_that_is_not_below(count: int, multiple: int) -> None:
     rounded = round_up(count, multiple)
     assert rounded % multiple == 0 and count <= rounded < count + multiple
+
+
+@pytest.mark.parametrize(("text", "minutes"), [("1min", 1), ("30min", 30), (" 2 h ", 120), ("168h", 10080)])
+def test_a_time_is_read_in_minutes(text: str, minutes: int) -> None:
+    assert parse_minutes(text) == minutes
+
+
+@pytest.mark.parametrize("text", ["", "30", "0min", "0h", "-5min", "1.5h", "30 minutes", "10s", "169h", "9" * 40 + "h"])
+def test_what_is_no_time_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(BadInput, match="is not a time") as refused:
+        parse_minutes(text)
+    assert "30min" in refused.value.hint

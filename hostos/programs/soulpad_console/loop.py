@@ -36,11 +36,12 @@ class Console:
         self._ready_for: Page | None = None
 
     def anew(self) -> Console:
-        """A console for the same PC after an error: same socket and layout; the client has to come again, and
+        """A console for the same PC after an error: same socket, layout and advice; the client has to come again, and
         whether the screen is the viewer's is kept. A half-typed passphrase is forgotten."""
         after = Console(self.options, Model(self.model.keyboard))
         after.model.hidden = self.model.hidden
         after.model.power = self.model.power
+        after.model.advice = self.model.advice
         after.loader, after.link, after.reported = self.loader, self.link, self.reported
         if self.link:
             self.link.drop()

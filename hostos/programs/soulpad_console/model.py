@@ -21,13 +21,16 @@ class Model:
         self.layout_choice: LayoutChoice | None = None
         self.hidden = False
         self.power = NO
+        self.advice: list[str] = []
+        self.going_back = False
         self._awaited = ""
-        self._early_passphrase: str | None = None
+        self._early: Answer | None = None
 
     @property
     def shown(self) -> Page:
-        """The page on the screen, with the keyboard's state put in."""
+        """The page on the screen, with the keyboard's state and the advice put in."""
         if isinstance(self.page, Prompt):
+            self.page.advice, self.page.going_back = self.advice, self.going_back
             self.page.keyboard = self.keyboard.title + (" (being set up)" if self.keyboard.changing else "")
         return self.layout_choice or self.page
 
@@ -46,6 +49,9 @@ class Model:
         if self.layout_choice:
             self._layout_key(self.layout_choice, key)
             return None
+        if key == "f5" and isinstance(self.page, Prompt):
+            self.going_back = not self.going_back
+            return None
         if key == "f2" and isinstance(self.page, Prompt):
             titles = [title for _, title in self.keyboard.layouts]
             self.layout_choice = LayoutChoice("Keyboard layout", [], titles, self.keyboard.index)
@@ -62,9 +68,10 @@ class Model:
     def _completed(self, result: object | None) -> Answer | None:
         if isinstance(result, str):
             self.page = Working("Checking")
+            answer: Answer = {"passphrase": result} | ({"go_back": True} if self.going_back else {})
             if self._awaited == "passphrase":
-                return self._answer({"passphrase": result})
-            self._early_passphrase = result
+                return self._answer(answer)
+            self._early = answer
         elif isinstance(result, int):
             self.page = Working("One moment")
             return self._answer({"choice": result})
@@ -74,7 +81,7 @@ class Model:
         if self.power != ARMED:
             self.power = WANTED if self.power == WANTED else ARMED
             return None
-        self.page, self.layout_choice, self._early_passphrase = Working("Powering off"), None, None
+        self.page, self.layout_choice, self._early = Working("Powering off"), None, None
         if self._awaited:
             self.power = BEGUN
             return self._answer(POWER_OFF)
@@ -96,6 +103,9 @@ class Model:
         if self.power in (WANTED, BEGUN) and request.kind in ("passphrase", "choice"):
             self.power = BEGUN
             return POWER_OFF
+        if request.kind == "advice":
+            self.advice = request.lines
+            return OK
         self._awaited = ""
         if request.kind == "hide":
             self.hidden, self.layout_choice = True, None
@@ -104,7 +114,7 @@ class Model:
         self.hidden = False
         if request.kind == "passphrase":
             return self._ask_passphrase(request.message)
-        self.layout_choice, self._early_passphrase = None, None
+        self.layout_choice, self._early = None, None
         if request.kind == "choice":
             self.page = Choice(request.title, request.lines, request.options, request.default)
             self._awaited = "choice"
@@ -114,9 +124,9 @@ class Model:
         return OK
 
     def _ask_passphrase(self, message: str) -> Answer | None:
-        early, self._early_passphrase = self._early_passphrase, None
+        early, self._early = self._early, None
         if early is not None and not message:
-            return {"passphrase": early}
+            return early
         typing_already = isinstance(self.page, Prompt) and not message
         if not typing_already:
             self.page = Prompt(message)
@@ -129,8 +139,8 @@ class Model:
         ``undelivered``: an answer that could not be sent any more; the next client gets it if it asks the same.
         """
         self._awaited = ""
-        if undelivered and isinstance(passphrase := undelivered.get("passphrase"), str):
-            self._early_passphrase = passphrase
+        if undelivered and "passphrase" in undelivered:
+            self._early = undelivered
         if undelivered == POWER_OFF:
             self.power = WANTED
         if isinstance(self.page, Choice):

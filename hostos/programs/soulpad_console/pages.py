@@ -34,7 +34,7 @@ class Page:
 class Prompt(Page):
     """The passphrase prompt. Its answer is the passphrase."""
 
-    help = "Enter unlock   F2 keyboard   F3 {} passphrase   F4 power off"
+    help = "Enter unlock   F2 keyboard   F3 {} passphrase   F4 power off   F5 go back"
 
     def __init__(self, message: str = "") -> None:
         self.field = Field()
@@ -42,9 +42,12 @@ class Prompt(Page):
         self.note = ""
         self.caps_lock = False
         self.keyboard = ""
+        self.advice: list[str] = []
+        self.going_back = False
 
     def body(self, width: int) -> list[Row]:
         said = [*paragraphs([self.message], width, WARN), BLANK] if self.message else []
+        advice = [BLANK, *paragraphs(self.advice, width, WARN)] if self.advice else []
         field_text = " " + self.field.shown(width - 3)
         return [
             *said,
@@ -52,7 +55,9 @@ class Prompt(Page):
             (field_text, FIELD),
             ("Caps Lock is on." if self.caps_lock else "", WARN),
             (f"Keyboard: {self.keyboard}", PLAIN),
+            ("Once unlocked, you choose the moment to go back to. (F5: no)" if self.going_back else "", BOLD),
             (self.note, WARN),
+            *advice,
         ]
 
     def foot(self, width: int) -> list[Row]:

@@ -4,11 +4,14 @@
     {"ask": "choice", "title": "", "text": [], "options": [""], "default": 0} -> {"choice": 0}
     {"show": "message", "title": "", "text": []}                              -> {"ok": true}
     {"show": "working", "text": "Unlocking"}                                  -> {"ok": true}
+    {"show": "advice", "text": []}                                            -> {"ok": true}
     {"hide": true}                                                            -> {"ok": true}
 
+Where the person wants to choose the moment to go on from (F5), a passphrase comes with "go_back": true.
 A question may be answered {"power_off": true}: the person chose F4, now or before. What is only shown is always
-shown, so that F4 never comes between a session and its suspend. What cannot be understood is answered
-{"error": "..."}. A request that comes before the last was answered takes its place.
+shown, so that F4 never comes between a session and its suspend. Advice stands below the field of every prompt from
+then on and changes nothing else: neither what is shown nor what is typed nor what is asked. What cannot be understood
+is answered {"error": "..."}. A request that comes before the last was answered takes its place.
 """
 
 from __future__ import annotations
@@ -23,14 +26,14 @@ class BadRequest(Exception):
 
 
 class Request:
-    """A request that can be acted on. ``kind``: passphrase, choice, message, working or hide."""
+    """A request that can be acted on. ``kind``: passphrase, choice, message, working, advice or hide."""
 
     def __init__(self, kind: str, fields: dict[str, object]) -> None:
         self.kind = kind
         self._fields = fields
         self.message = self._text("message")
         self.title = self._text("title")
-        self.lines = self._texts("text") if kind in ("choice", "message") else []
+        self.lines = self._texts("text") if kind in ("choice", "message", "advice") else []
         self.activity = self._text("text") if kind == "working" else ""
         self.options = self._texts("options")
         self.default = self._place("default")
@@ -74,7 +77,7 @@ def parse(line: bytes) -> Request:
         raise BadRequest("not an object")
     if fields.get("hide") is True:
         return Request("hide", fields)
-    for verb, kinds in (("ask", ("passphrase", "choice")), ("show", ("message", "working"))):
+    for verb, kinds in (("ask", ("passphrase", "choice")), ("show", ("message", "working", "advice"))):
         if fields.get(verb) in kinds:
             return Request(fields[verb], fields)
     raise BadRequest("neither a known ask, nor show, nor hide")

@@ -24,7 +24,7 @@ TITLE = " SoulPad "
 KEY_NAMES = {
     "\r": "enter", "\n": "enter", "\x7f": "backspace", "\b": "backspace", "\x15": "clear", "\x1b": "escape",
     curses.KEY_ENTER: "enter", curses.KEY_BACKSPACE: "backspace", curses.KEY_UP: "up", curses.KEY_DOWN: "down",
-    curses.KEY_F2: "f2", curses.KEY_F3: "f3", curses.KEY_F4: "f4",
+    curses.KEY_F2: "f2", curses.KEY_F3: "f3", curses.KEY_F4: "f4", curses.KEY_F5: "f5",
 }  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from builder.create import StickSpec, create_stick
@@ -11,16 +11,18 @@ from builder.guest.parcels import parse_request
 from builder.places import IMAGES
 from builder.store.luks import LuksSpec
 from soulpad.base.secrets import harden_process
-from soulpad.base.units import MIB, format_bytes, parse_bytes
+from soulpad.base.units import MIB, format_bytes, parse_bytes, parse_minutes
 from soulpad.cli.output import emit, people, progress
 from soulpad.cli.passphrase import add_new_passphrase_arguments, new_passphrase
+from soulpad.store.cpuclass import CLASSES
 
-EPILOG = """\
+EPILOG = f"""\
 examples:
   sudo soulpad create stick.img --size 16GB --parcel work=debian.qcow2,memory=2GiB
   soulpad create stick.img --size 8GiB --parcel demo=images/guest-demo.toml --generate-passphrase --key-file .
 
 A parcel is made from a disk image that qemu-img reads, a guest recipe (.toml), or the folder of a suspended parcel.
+CPU classes, for how old a PC may be: {", ".join(known.name for known in CLASSES)}; the first unless you say otherwise.
 Only the first build of a host needs root.
 exit codes: 0 done, 10 bad input, 11 passphrase too short, 40 no space, 41 a program failed,
   42 a program is missing, 130 interrupted"""
@@ -34,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--parcel",
         action="append",
         required=True,
-        metavar="NAME=GUEST[,memory=SIZE][,cpus=N]",
+        metavar="NAME=GUEST[,memory=SIZE][,cpus=N][,cpu-class=CLASS]",
         help="a parcel and what it is made from; may be given several times",
     )
     add_new_passphrase_arguments(parser)
@@ -45,6 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", type=Path, default=IMAGES / "host.toml", help="host recipe (images/host.toml)")
     parser.add_argument(
         "--unlock-memory", default="256MiB", help="memory that guessing a passphrase costs, and unlocking (256MiB)"
+    )
+    parser.add_argument(
+        "--suspend-when-idle",
+        metavar="TIME",
+        help="suspend a session and switch the PC off after so long without a key or mouse, for example 30min (never)",
     )
     parser.add_argument(
         "--kernel-argument",
@@ -58,9 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Makes the image and says what it is."""
     harden_process()
+    idle_minutes = parse_minutes(arguments.suspend_when_idle) if arguments.suspend_when_idle else None
+    requests = (parse_request(text) for text in arguments.parcel)
     spec = StickSpec(
         total_bytes=parse_bytes(arguments.size) // MIB * MIB,
-        parcels=tuple(parse_request(text) for text in arguments.parcel),
+        parcels=tuple(replace(request, suspend_when_idle_minutes=idle_minutes) for request in requests),
         host_recipe=arguments.recipe,
         keyboard=arguments.keyboard,
         luks=LuksSpec(argon2_memory_kib=parse_bytes(arguments.unlock_memory) // 1024),

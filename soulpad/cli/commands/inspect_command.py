@@ -23,6 +23,7 @@ from soulpad.base.secrets import (
 )
 from soulpad.base.units import format_bytes
 from soulpad.cli.output import emit, people
+from soulpad.store.cpuclass import class_of
 
 EPILOG = """example: soulpad inspect stick.img
          soulpad inspect /dev/sdb --ask-passphrase
@@ -131,6 +132,12 @@ def slot_in_words(slot: KeySlot) -> str:
     return f"{(slot.role or 'an unknown secret').replace('-', ' ')} (slot {slot.number}, {cost})"
 
 
+def cpu_in_words(model: str) -> str:
+    """A CPU model for people: its class, where it has one."""
+    known = class_of(model)
+    return f"the class {known.name} ({model})" if known else model
+
+
 def _partitions_table(found: Inspection) -> Table:
     images = {host.role: host.image_bytes for host in found.hosts}
     table = Table("partition", "at", "size", "", box=None, pad_edge=False)
@@ -147,7 +154,8 @@ def _show_parcel(parcel: ParcelView) -> None:
     people.print(f"\n[bold]Parcel {escape(name)}[/bold]  {parcel.uuid}")
     if parcel.description:
         machine = parcel.description.machine
-        people.print(f"  {machine.memory_mib} MiB of memory, {machine.vcpus} CPU(s) of {escape(machine.cpu_model)}")
+        cpu = escape(cpu_in_words(machine.cpu_model))
+        people.print(f"  {machine.memory_mib} MiB of memory, {machine.vcpus} CPU(s) of {cpu}")
     if parcel.in_session:
         people.print("  a session's scratch is there: it runs now, or did not end in order")
     table = Table("", "checkpoint", "kind", "made", "taken", "size", "in the store", box=None, pad_edge=False)

@@ -109,6 +109,7 @@ class Soul:
             "file_found": self._letter_found,
             "file_sessions": self._letter.sessions,
             "uptime": int(time.monotonic() - self._began),
+            "clock": round(time.time(), 3),
             "commands_done": self._commands_done,
             "typed": self._console_lines.typed,
         }
