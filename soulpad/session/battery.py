@@ -33,6 +33,6 @@ def read_battery(folder: Path = POWER_SUPPLIES) -> Battery | None:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text().strip()
+        return path.read_text(errors="replace").strip()
     except OSError:  # not every battery has every file, and some fail while they are read
         return ""

@@ -117,6 +117,7 @@ def start(host: Host, parcel: Parcel, clock: StageClock, *, go_back: bool = Fals
     clock.done("VM monitor ready")
     viewer.prepare_socket_folder(machine.vm_user_id())
     live.adopt_finished_suspend(parcel)
+    branches.clear_unfinished(parcel.paths.root)
     require_room(host, parcel)
     clock.skip()
     try:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -49,7 +50,8 @@ def begin_live(parcel: Parcel, manifest: CheckpointManifest, *, with_ram: bool) 
         fsync_path(staged / name)
     write_record(staged, LiveRecord(manifest.generation, clean=True, began_at=int(time.time())))
     record = parcel.live_record()
-    if record and not record.clean:  # a machine that failed after it began to run: what it wrote is not ours to drop
+    ran = not (record and record.clean) and any((parcel.paths.live / name).exists() for name in disks)
+    if ran:  # cut off, failed, or nobody knows: what the guest wrote is not ours to drop
         keep_aside(parcel)
     elif parcel.paths.live.exists():
         shutil.rmtree(parcel.paths.live)
@@ -120,6 +122,16 @@ def begin_checkpoint(parcel: Parcel, generation: int) -> Path:
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(mode=0o711)
     return staged
+
+
+@contextlib.contextmanager
+def removed_on_failure(staged: Path) -> Iterator[None]:
+    """A checkpoint that fails leaves nothing: beside its clones, all that the guest writes would take new room."""
+    try:
+        yield
+    except Exception:
+        shutil.rmtree(staged, ignore_errors=True)
+        raise
 
 
 def clone_live_into(parcel: Parcel, staged: Path) -> None:

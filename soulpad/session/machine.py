@@ -122,15 +122,16 @@ def checkpoint(running: RunningParcel, clock: StageClock) -> int:
     """
     parcel = running.parcel
     staged = live.begin_checkpoint(parcel, parcel.next_generation())
-    touch_for_vm(staged / DEVICE_STATE_NAME)
-    flush_ahead(parcel)
-    clock.done("flush ahead")
-    with standing_still(running.machine):
-        running.machine.save_device_state(staged / DEVICE_STATE_NAME)
-        live.clone_live_into(parcel, staged)
-    clock.done("VM stopped")
-    live.hand_on_working_set(parcel, staged)
-    generation = live.commit_beside(parcel, staged, suspended_manifest(running, staged, "while-running"))
+    with live.removed_on_failure(staged):
+        touch_for_vm(staged / DEVICE_STATE_NAME)
+        flush_ahead(parcel)
+        clock.done("flush ahead")
+        with standing_still(running.machine):
+            running.machine.save_device_state(staged / DEVICE_STATE_NAME)
+            live.clone_live_into(parcel, staged)
+        clock.done("VM stopped")
+        live.hand_on_working_set(parcel, staged)
+        generation = live.commit_beside(parcel, staged, suspended_manifest(running, staged, "while-running"))
     running.generation = generation
     live.note_generation(parcel, generation)
     retention.prune(parcel)
@@ -145,7 +146,6 @@ def suspend(running: RunningParcel, clock: StageClock) -> int:
     running.companion.stop()
     running.machine.pause()
     clock.done("VM stop")
-    touch_for_vm(folder / DEVICE_STATE_NAME)
     try:
         save_device_state(running, folder / DEVICE_STATE_NAME)
     finally:
@@ -164,9 +164,12 @@ def save_device_state(running: RunningParcel, path: Path) -> None:
     """Saves it, with the room made that a full stick can give. Raises SuspendFailed."""
     space.make_room_to_save(running.parcel)
     try:
+        touch_for_vm(path)  # on a full stick not even an empty file can be made before
         running.machine.save_device_state(path)
     except SoulpadError as error:
-        raise suspend_failed(error) from error
+        raise suspend_failed(error.message) from error
+    except OSError as error:
+        raise suspend_failed(error.strerror or str(error)) from error
 
 
 def keep_disks_of_ended_guest(running: RunningParcel) -> int:
@@ -202,10 +205,10 @@ def standing_still(machine: RunningMachine) -> Iterator[None]:
         machine.resume()
 
 
-def suspend_failed(error: SoulpadError) -> SuspendFailed:
+def suspend_failed(reason: str) -> SuspendFailed:
     """What a person is told when the memory could not be saved."""
     return SuspendFailed(
-        f"The session could not be saved: {error.message}.",
+        f"The session could not be saved: {reason}.",
         "At the next start you can go back to how it was saved last, or restart with all that had reached its disk.",
     )
 

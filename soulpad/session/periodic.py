@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 
-from soulpad.base.errors import SoulpadError
 from soulpad.session.battery import Battery, read_battery
 from soulpad.session.report import report
 
@@ -73,16 +72,18 @@ class PeriodicCheckpoints:
             if self._ending:
                 return
             self._look_at_battery()
+            if self._ending:  # a checkpoint now would only keep the suspend waiting
+                return
             if self._asked or time.monotonic() >= due:
                 self._asked = False
                 due = time.monotonic() + next_interval(self._make_one())
 
     def _make_one(self) -> float:
-        """Seconds that it took. A failure is no reason to end a session."""
+        """Seconds that it took. A failure, of whatever kind, ends neither the session nor the watch on the battery."""
         began = time.monotonic()
         try:
             self._make()
-        except (SoulpadError, OSError) as error:
+        except Exception as error:
             log.warning("no checkpoint could be made: %s", error)
             report("checkpoint-failed", reason=str(error))
         return time.monotonic() - began

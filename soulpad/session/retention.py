@@ -12,9 +12,11 @@ beside it. Nothing goes while the current one is not whole, and what cannot be r
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from soulpad.base.errors import SoulpadError
 from soulpad.session.parcels import Parcel
@@ -62,7 +64,7 @@ def prune(parcel: Parcel) -> list[int]:
     """Removes what the policy lets go; returns the generations. Removes nothing while the current one is not whole."""
     try:
         current = parcel.current().generation
-    except SoulpadError:
+    except (SoulpadError, OSError):
         return []
     gone = to_remove(parcel.manifests(), current)
     for generation in gone:
@@ -70,9 +72,21 @@ def prune(parcel: Parcel) -> list[int]:
     return gone
 
 
-def remove(parcel: Parcel, generation: int) -> None:
-    """Takes a checkpoint out of the list in one step, then its files: a power cut leaves no half of one."""
+def remove(parcel: Parcel, generation: int, *, at_once: bool = False) -> None:
+    """Takes a checkpoint out of the list in one step, then its files: a power cut leaves no half of one.
+
+    ``at_once``: their room is free when this returns. XFS frees what is only unlinked in its own time.
+    """
     aside = parcel.paths.checkpoint_in_removal(generation)
-    with suppress(FileNotFoundError):  # another thread was quicker
+    with suppress(OSError):  # another thread was quicker, or the stick fails: then it stays
         parcel.paths.checkpoint(generation).replace(aside)
+    if at_once:
+        for file in aside.glob("*"):
+            free(file)
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def free(file: Path) -> None:
+    """Gives a file's room back now; the file need not be there."""
+    with suppress(OSError):
+        os.close(os.open(file, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW))

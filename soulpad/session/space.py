@@ -44,16 +44,16 @@ def keep_reserve(root: Path) -> None:
 
 def make_room(parcel: Parcel, wanted_bytes: int) -> bool:
     """Removes checkpoints that can be done without until so many bytes are free; whether they are. The current one
-    and the newest beside it stay (``retention.sacrifices``)."""
+    and the newest whole one beside it stay (``retention.sacrifices``), and so does what is damaged."""
     root = parcel.paths.root
     if free_bytes(root) >= wanted_bytes:
         return True
     try:
         current = parcel.current().generation
-    except SoulpadError:  # what else there is may be the only way back
+    except (SoulpadError, OSError):  # what else there is may be the only way back
         return False
-    for generation in retention.sacrifices(parcel.manifests(), current):
-        retention.remove(parcel, generation)
+    for generation in retention.sacrifices(parcel.whole_checkpoints(), current):
+        retention.remove(parcel, generation, at_once=True)
         if free_bytes(root) >= wanted_bytes:
             return True
     return False
@@ -63,7 +63,9 @@ def make_room_to_save(parcel: Parcel) -> bool:
     """As ``make_room`` for a suspend, which may take the reserve too."""
     if make_room(parcel, STATE_ROOM_BYTES):
         return True
-    (parcel.paths.root / RESERVE).unlink(missing_ok=True)
+    reserve = parcel.paths.root / RESERVE
+    retention.free(reserve)
+    reserve.unlink(missing_ok=True)
     return free_bytes(parcel.paths.root) >= STATE_ROOM_BYTES
 
 

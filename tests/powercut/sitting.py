@@ -185,11 +185,11 @@ class Sitting:
         """What only the stick's host has is stood in for; removals of checkpoints are noted."""
         original = retention.remove
 
-        def remove(parcel: parcels.Parcel, generation: int) -> None:
+        def remove(parcel: parcels.Parcel, generation: int, *, at_once: bool = False) -> None:
             self.diary.removals.append(Removal(generation, self._here()))
             if self.diary.phase != PRUNE:
                 self.diary.begin_phase(PRUNE, self._here())
-            original(parcel, generation)
+            original(parcel, generation, at_once=at_once)
 
         with standing_in(), mock.patch.object(retention, "remove", remove):
             yield

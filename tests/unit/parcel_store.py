@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from soulpad.base.errors import CannotResume
 from soulpad.session import live
 from soulpad.session.parcels import Parcel
-from soulpad.store.checkpoint import MANIFEST_NAME, CheckpointManifest, SuspendedState, expected_files
+from soulpad.store.checkpoint import MANIFEST_NAME, CheckpointManifest, SuspendedState, expected_files, identity_of
 from soulpad.store.layout import ParcelPaths
 from soulpad.store.parcel import Disk, Machine, ParcelDescription
 
@@ -69,3 +73,32 @@ def moments_in(folder: Path) -> set[int]:
 def require_whole(parcel: Parcel, moment: int) -> None:
     assert parcel.current() == manifest_of(moment)
     assert moments_in(parcel.paths.checkpoint(moment)) == {moment}
+
+
+def commit_with_identity(parcel: Parcel, moment: int) -> CheckpointManifest:
+    """A session of that moment, suspended as on a stick: its manifest knows its files. It is the current one."""
+    live.begin_live(parcel, parcel.current(), with_ram=True)
+    write_files(parcel.paths.live, moment)
+    identity = identity_of(parcel.paths.live, expected_files(manifest_of(moment)))
+    manifest = replace(manifest_of(moment), identity=identity)
+    live.flush(parcel.paths.live, manifest)
+    live.commit(parcel, manifest)
+    return manifest
+
+
+def state_of(folder: Path) -> dict[str, tuple[bytes, int, int]]:
+    """Everything in a folder and below: bytes, inode, time of modification. Equal: nothing was changed."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    stats = {path: path.stat() for path in files}
+    return {
+        str(path.relative_to(folder)): (path.read_bytes(), stats[path].st_ino, stats[path].st_mtime_ns)
+        for path in files
+    }
+
+
+def require_refused(parcel: Parcel, moment: int, name: str) -> None:
+    """The checkpoint is refused with a reason that names the file, and nothing is changed."""
+    before = state_of(parcel.paths.folder)
+    with pytest.raises(CannotResume, match=name):
+        parcel.verified(moment)
+    assert state_of(parcel.paths.folder) == before

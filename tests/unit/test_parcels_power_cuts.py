@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,10 +21,7 @@ from tests.unit.parcel_store import (
     require_whole,
     run_session,
 )
-
-
-class PowerCut(BaseException):
-    """Nothing in the code may catch it, as nothing catches a pulled plug."""
+from tests.unit.power import PowerCut, power
 
 
 @pytest.fixture
@@ -39,27 +33,6 @@ def suspend(parcel: Parcel) -> None:
     live.flush(parcel.paths.live, manifest_of(NEW))
     live.commit(parcel, manifest_of(NEW))
     retention.prune(parcel)
-
-
-@contextmanager
-def power(cut_before_step: int | None) -> Iterator[list[str]]:
-    """Counts what changes the disk (fsync, rename, unlink); the plug is pulled before the given step."""
-    steps: list[str] = []
-
-    def counted(name: str, act: Callable[..., Any]) -> Callable[..., Any]:
-        def step(*arguments: Any, **options: Any) -> Any:
-            if len(steps) == cut_before_step:
-                raise PowerCut
-            steps.append(name)
-            return act(*arguments, **options)
-
-        return step
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", counted("fsync", os.fsync))
-        patch.setattr(Path, "replace", counted("rename", Path.replace))
-        patch.setattr(Path, "unlink", counted("unlink", Path.unlink))
-        yield steps
 
 
 def outcome_of_cut(parcel: Parcel, step: int) -> int:
@@ -85,7 +58,7 @@ def test_a_power_cut_at_any_step_of_a_suspend_leaves_the_old_checkpoint_or_the_n
 
 
 def test_a_power_cut_at_any_step_of_adopting_is_made_up_for_by_adopting_again(tmp_path: Path) -> None:
-    for step in range(12):
+    for step in range(16):
         parcel = make_parcel(tmp_path / str(step))
         run_session(parcel)
         (parcel.paths.live / MANIFEST_NAME).write_bytes(manifest_of(NEW).encode())

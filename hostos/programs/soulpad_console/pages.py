@@ -34,7 +34,7 @@ class Page:
 class Prompt(Page):
     """The passphrase prompt. Its answer is the passphrase."""
 
-    help = "Enter unlock   F2 keyboard   F3 {} passphrase   F4 power off   F5 go back"
+    help = "Enter unlocks, F2 keyboard, F3 {}, F4 power off, F5 go back"
 
     def __init__(self, message: str = "") -> None:
         self.field = Field()

@@ -86,6 +86,7 @@ class FakeMachine:
         self.disk_at_start, self.ram_at_start = self.disk.read_bytes(), self.ram.read_bytes()
         self.ram_blocks_at_start = self.ram.stat().st_blocks
         self.loaded: list[bytes] = []
+        self.writes = GUEST_WROTE  # at the start of its disk and its RAM, whenever its CPUs begin to run
 
     def load_device_state(self, path: Path) -> None:
         self.note("load")
@@ -95,7 +96,7 @@ class FakeMachine:
         """The CPUs run, and the guest writes to its disk and its RAM."""
         self.note("run")
         for path in (self.disk, self.ram):
-            write_at_start(path, GUEST_WROTE)
+            write_at_start(path, self.writes)
 
     def pause(self) -> None:
         self.note("pause")

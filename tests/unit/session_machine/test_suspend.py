@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from soulpad.base.errors import CannotResume, SoulpadError
-from soulpad.session import live, retention
+from soulpad.base.errors import CannotResume, SoulpadError, SuspendFailed
+from soulpad.session import live, retention, space
 from soulpad.session.parcels import Parcel
 from soulpad.session.stages import StageClock
 from soulpad.store.checkpoint import (
@@ -123,6 +123,54 @@ def test_a_suspend_that_fails_in_qemu_leaves_the_old_checkpoint_current(
     assert files_in(parcel.paths.checkpoint(OLD)) == before
     assert not is_clean(parcel), "what the guest wrote is asked about at the next start"
     assert live.adopt_finished_suspend(parcel) is None
+
+
+def test_room_is_made_before_the_state_is_saved_and_before_its_file_is_made(
+    machine: Any, parcel: Parcel, running: Any, hypervisor: FakeHypervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, name in ((space, "make_room_to_save"), (machine, "touch_for_vm")):
+        monkeypatch.setattr(module, name, noted(hypervisor, name, getattr(module, name)))
+    machine.suspend(running, StageClock("suspend"))
+    assert hypervisor.names() == ["watch no more", "pause", "make_room_to_save", "touch_for_vm", "save", "kill"]
+
+
+@pytest.mark.parametrize(
+    ("step", "failure"),
+    [
+        ("save", CannotResume("saving the device state failed: No space left on device", "nothing was changed")),
+        ("save", OSError(28, "No space left on device")),
+        ("touch_for_vm", OSError(28, "No space left on device")),
+    ],
+)
+def test_a_suspend_for_which_there_is_no_room_says_why_and_what_is_left(
+    machine: Any,
+    parcel: Parcel,
+    running: Any,
+    hypervisor: FakeHypervisor,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    failure: Exception,
+) -> None:
+    monkeypatch.setattr(machine, "touch_for_vm", noted(hypervisor, "touch_for_vm", machine.touch_for_vm))
+    hypervisor.failures[step] = failure
+    with pytest.raises(SuspendFailed, match=r"could not be saved: .*No space left on device\.$") as raised:
+        machine.suspend(running, StageClock("suspend"))
+    assert "next start" in raised.value.hint
+    assert hypervisor.names()[-1] == "kill", "nothing of it keeps the store busy"
+    assert parcel.current() == manifest_of(OLD) and not is_clean(parcel)
+
+
+def test_a_suspend_that_could_not_save_leaves_a_disk_that_is_kept_and_a_session_to_go_back_to(
+    machine: Any, parcel: Parcel, running: Any, hypervisor: FakeHypervisor
+) -> None:
+    hypervisor.failures["save"] = CannotResume("no room")
+    with pytest.raises(SuspendFailed):
+        machine.suspend(running, StageClock("suspend"))
+    hypervisor.failures.clear()
+    assert live.adopt_finished_suspend(parcel) is None
+    assert machine.resume(parcel, hypervisor, WITH_KVM, StageClock("resume")).generation == OLD
+    kept = parcel.paths.checkpoint(NEW)
+    assert (kept / DISK_NAME).read_bytes().startswith(GUEST_WROTE) and not (kept / DEVICE_STATE_NAME).exists()
 
 
 def test_the_disks_of_an_ended_guest_become_a_checkpoint_that_is_not_suspended(
