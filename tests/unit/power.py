@@ -47,6 +47,26 @@ def power(cut_before_step: int | None) -> Iterator[list[str]]:
         yield steps
 
 
+@contextmanager
+def durable_steps() -> Iterator[list[str]]:
+    """The names of what is made durable, and ``OLD -> NEW`` for each renaming, in order."""
+    seen: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def noted_fsync(descriptor: int) -> None:
+        seen.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        fsync(descriptor)
+
+    def noted_replace(source: Path, target: Path) -> None:
+        seen.append(f"{source.name} -> {target.name}")
+        replace(source, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", noted_fsync)
+        patch.setattr(os, "replace", noted_replace)
+        yield seen
+
+
 def steps_of(act: Callable[[], object]) -> int:
     """How many steps it takes undisturbed."""
     with power(None) as steps:

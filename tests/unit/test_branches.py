@@ -29,7 +29,7 @@ from tests.unit.parcel_store import (
     state_of,
     write_files,
 )
-from tests.unit.power import cut_off, steps_of
+from tests.unit.power import cut_off, durable_steps, steps_of
 
 SECOND = "work (2)"
 
@@ -169,6 +169,16 @@ def test_a_power_cut_at_any_step_leaves_no_branch_or_a_whole_one(tmp_path: Path)
         require_whole_beside(parcel)
         outcomes.append(len(others))
     assert outcomes == sorted(outcomes) and set(outcomes) == {0, 1}
+
+
+def test_all_of_a_branch_is_durable_before_it_has_its_name(parcel: Parcel) -> None:
+    manifest = parcel.current()
+    with durable_steps() as seen:
+        second = branch(parcel, manifest, SECOND)
+    before = seen[: seen.index(f".{second.paths.uuid}.partial -> {second.paths.uuid}")]
+    assert {*expected_files(manifest), "0", "checkpoints", f".{second.paths.uuid}.partial"} <= set(before)
+    assert {f".{name}.partial -> {name}" for name in (MANIFEST_NAME, "parcel.json", "current")} <= set(before)
+    assert seen[-1] == PARCELS.name, "and then its name is"
 
 
 def test_what_is_unfinished_hinders_no_later_branch_and_is_cleared_away_alone(parcel: Parcel) -> None:

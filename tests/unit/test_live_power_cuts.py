@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from tests.unit.parcel_store import (
     run_session,
     write_files,
 )
-from tests.unit.power import cut_off, steps_of
+from tests.unit.power import cut_off, durable_steps, steps_of
 
 LATER = 9
 """What the guest writes after the checkpoint beside it."""
@@ -121,27 +120,13 @@ def test_a_checkpoint_has_nothing_of_what_the_guest_wrote_after_it(tmp_path: Pat
     assert record_of(parcel) == LiveRecord(NEW, clean=False, began_at=record_of(parcel).began_at)
 
 
-def test_a_checkpoint_s_files_are_durable_before_its_manifest_and_that_before_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_checkpoint_s_files_are_durable_before_its_manifest_and_that_before_its_name(tmp_path: Path) -> None:
     parcel = running(tmp_path)
     staged = live.begin_checkpoint(parcel, NEW)
     (staged / DEVICE_STATE_NAME).write_bytes(content(NEW, STATE_BYTES))
     live.clone_live_into(parcel, staged)
-    seen: list[str] = []
-    fsync, replace = os.fsync, os.replace
-
-    def noted_fsync(descriptor: int) -> None:
-        seen.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
-        fsync(descriptor)
-
-    def noted_replace(source: Path, target: Path) -> None:
-        seen.append(f"{source.name} -> {target.name}")
-        replace(source, target)
-
-    monkeypatch.setattr(os, "fsync", noted_fsync)
-    monkeypatch.setattr(os, "replace", noted_replace)
-    live.commit_beside(parcel, staged, manifest_of(NEW))
+    with durable_steps() as seen:
+        live.commit_beside(parcel, staged, manifest_of(NEW))
     names, manifest = set(expected_files(manifest_of(NEW))), f".{MANIFEST_NAME}.partial -> {MANIFEST_NAME}"
     assert names <= set(seen[: seen.index(manifest)])
     assert seen.index(manifest) < seen.index(f".{NEW}.partial -> {NEW}") < seen.index(".current.partial -> current")

@@ -121,6 +121,11 @@ def test_a_pc_whose_clock_is_at_its_beginning_pushes_out_no_other_day() -> None:
     assert to_remove(found, 8) == [], "three sessions and six days; the day of that PC is the seventh"
 
 
+def test_the_newest_days_are_those_of_the_newest_checkpoints_whatever_the_clocks_said() -> None:
+    found = [made(number, at=NOON + number * DAY_SECONDS) for number in range(1, 10)] + [made(10, at=0)]
+    assert generations(last_of_days(found)) == [10, 9, 8, 7, 6, 5, 4]
+
+
 def test_what_power_cuts_left_is_no_day_s_last() -> None:
     assert last_of_days([made(1)]) == [made(1)]
     cuts = [made(number, "cut-off", NOON + number * DAY_SECONDS) for number in range(2, 9)]
@@ -224,6 +229,13 @@ def test_a_checkpoint_that_another_thread_removed_is_gone_and_no_error(parcel: P
     retention.remove(parcel, 3)
     assert 3 not in parcel.generations()
     assert not parcel.paths.checkpoint_in_removal(3).exists()
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_what_goes_for_room_is_emptied_before_it_is_unlinked(parcel: Parcel, at_once: bool) -> None:
+    with (parcel.paths.checkpoint(3) / RAM_NAME).open("rb") as ram:
+        retention.remove(parcel, 3, at_once=at_once)
+        assert (ram.read() == b"") is at_once
 
 
 def test_a_removal_follows_no_link_out_of_its_checkpoint(parcel: Parcel, tmp_path: Path) -> None:
