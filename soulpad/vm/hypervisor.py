@@ -107,12 +107,18 @@ class RunningMachine:
         self.resumed = False  # whether it goes on with a state of earlier, instead of from its reset vector
 
     def resume(self) -> None:
-        """Lets the virtual CPUs run."""
-        self._domain.resume()
+        """Lets the virtual CPUs run. Raises MachineFailed."""
+        try:
+            self._domain.resume()
+        except libvirt.libvirtError as error:
+            raise _lost(error) from error
 
     def pause(self) -> None:
-        """Stops the virtual CPUs; block I/O under way is drained by QEMU before this returns."""
-        self._domain.suspend()
+        """Stops the virtual CPUs; block I/O under way is drained by QEMU before this returns. Raises MachineFailed."""
+        try:
+            self._domain.suspend()
+        except libvirt.libvirtError as error:
+            raise _lost(error) from error
 
     def save_device_state(self, path: Path) -> None:
         """Writes the device state to ``path``; RAM stays in its file. The machine must be paused."""
@@ -192,6 +198,14 @@ class RunningMachine:
         if "error" in answer:
             raise CannotResume(f"QEMU refused {command}: {answer['error']['desc']}", "nothing was changed")
         return dict(answer["return"])
+
+
+def _lost(error: libvirt.libvirtError) -> MachineFailed:
+    """QEMU does not answer any more: it has ended, or is about to."""
+    return MachineFailed(
+        f"the virtual machine does not answer: {reason_of(str(error))}",
+        "its disk is kept as it is: at the next start you can choose how to go on",
+    )
 
 
 def reason_of(message: str) -> str:
