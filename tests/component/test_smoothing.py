@@ -8,7 +8,10 @@ import os
 import random
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -17,7 +20,7 @@ from benchmarks.lab.storedevice import store_device
 from builder.debian.toolbox import toolbox
 from builder.places import ROOT
 from soulpad.base.durable import fsync_path
-from soulpad.base.extents import extent_count, extents_by_window, unshare
+from soulpad.base.extents import extent_count, extents_by_window
 from soulpad.base.reflink import clone
 from soulpad.base.run import run
 from soulpad.base.units import GIB, KIB, MIB
@@ -73,15 +76,37 @@ def pair(store: Path) -> tuple[Path, Path]:
 
 
 def moments(path: Path) -> list[int]:
-    """The moment of each page; a page that is not whole, or another's, is an error."""
+    """The moment of each page on the disk; a page that is not whole, or another's, is an error."""
     found = []
     with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         for number in range(PAGES):
             content = file.read(PAGE_BYTES)
             moment = int.from_bytes(content[4:8], "little")
             assert content == page_of(number, moment), f"page {number} is torn"
             found.append(moment)
     return found
+
+
+@contextmanager
+def beside(act: Callable[[int], None]) -> Iterator[None]:
+    """Calls ``act`` with 2, 3, 4 and so on in a thread while the block runs: the moments of a guest at work."""
+    over = threading.Event()
+
+    def work() -> None:
+        for moment in count(2):
+            act(moment)
+            if over.is_set():
+                return
+
+    with ThreadPoolExecutor(1) as threads:
+        done = threads.submit(work)
+        try:
+            yield
+        finally:
+            over.set()
+    done.result()
 
 
 def test_smoothing_takes_a_file_down_to_fewer_extents_and_changes_no_byte_of_it_or_of_its_clone(
@@ -110,65 +135,58 @@ def test_extents_are_counted_window_by_window(pair: tuple[Path, Path]) -> None:
     assert set(windows) <= set(range(FILE_BYTES // WINDOW_BYTES))
 
 
-def test_what_a_guest_writes_through_its_mapping_while_windows_are_smoothed_is_all_there(
-    pair: tuple[Path, Path],
+def store_through_mapping(number: int, moment: int, mapped: mmap.mmap, _live: int, _page: mmap.mmap) -> None:
+    mapped[number * PAGE_BYTES : (number + 1) * PAGE_BYTES] = page_of(number, moment)
+
+
+def write_past_the_page_cache(number: int, moment: int, _mapped: mmap.mmap, live: int, page: mmap.mmap) -> None:
+    page[:] = page_of(number, moment)
+    os.pwrite(live, page, number * PAGE_BYTES)
+
+
+@pytest.mark.parametrize("write", [store_through_mapping, write_past_the_page_cache])
+def test_what_a_guest_writes_while_its_files_are_smoothed_is_all_on_the_disk(
+    pair: tuple[Path, Path], write: Callable[[int, int, mmap.mmap, int, mmap.mmap], None]
 ) -> None:
     live, checkpoint = pair
-    before = moments(checkpoint)
-    expected, over = moments(live), threading.Event()
+    before, expected, rng = moments(checkpoint), moments(live), random.Random(7)
+    descriptor = os.open(live, os.O_RDWR | os.O_DIRECT)
+    with mmap.mmap(descriptor, FILE_BYTES) as mapped, mmap.mmap(-1, PAGE_BYTES) as page:
 
-    def guest() -> None:
-        rng = random.Random(7)
-        with live.open("r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
-            moment = 2
-            while not over.is_set():
-                number = rng.randrange(PAGES)
-                mapped[number * PAGE_BYTES : (number + 1) * PAGE_BYTES] = page_of(number, moment)
-                expected[number] = moment
-                moment += 1
+        def guest(moment: int) -> None:
+            number = rng.randrange(PAGES)
+            write(number, moment, mapped, descriptor, page)
+            expected[number] = moment
 
-    thread = threading.Thread(target=guest)
-    thread.start()
-    try:
-        with live.open("r+b") as file:
-            for _ in range(2):
-                for window in range(FILE_BYTES // WINDOW_BYTES):
-                    unshare(file.fileno(), window * WINDOW_BYTES, WINDOW_BYTES)
-    finally:
-        over.set()
-        thread.join()
+        with beside(guest):
+            assert smooth_file(live, always, AIM_EXTENTS) > 0
+    os.close(descriptor)
     assert max(expected) > 2
     assert moments(live) == expected
     assert moments(checkpoint) == before
 
 
-def test_what_a_guest_writes_past_the_page_cache_while_windows_are_smoothed_is_all_there(
-    pair: tuple[Path, Path],
-) -> None:
+def test_what_a_guest_reads_from_its_disk_into_memory_that_is_smoothed_is_all_there(pair: tuple[Path, Path]) -> None:
+    """A direct read holds the pages that it reads into while they may be written out below it."""
     live, checkpoint = pair
-    before = moments(checkpoint)
-    expected, over = moments(live), threading.Event()
+    before, expected, rng = moments(checkpoint), moments(live), random.Random(8)
+    disk = live.with_name("disk")
+    disk.write_bytes(b"".join(page_of(number, 9) for number in range(PAGES)))
+    fsync_path(disk)
+    source = os.open(disk, os.O_RDONLY | os.O_DIRECT)
+    with live.open("r+b") as file, mmap.mmap(file.fileno(), FILE_BYTES) as mapped, memoryview(mapped) as memory:
 
-    def guest() -> None:
-        rng = random.Random(8)
-        descriptor = os.open(live, os.O_WRONLY | os.O_DIRECT)
-        with mmap.mmap(-1, PAGE_BYTES) as page:  # aligned, as direct writes must be
-            for moment in range(2, 1 << 30):
-                if over.is_set():
-                    break
-                number = rng.randrange(PAGES)
-                page[:] = page_of(number, moment)
-                os.pwrite(descriptor, page, number * PAGE_BYTES)
-                expected[number] = moment
-        os.close(descriptor)
+        def guest(_moment: int) -> None:
+            number = rng.randrange(PAGES)
+            begin = number * PAGE_BYTES
+            with memory[begin : begin + PAGE_BYTES] as target:
+                os.preadv(source, [target], begin)
+            expected[number] = 9
 
-    thread = threading.Thread(target=guest)
-    thread.start()
-    try:
-        smooth_file(live, always, AIM_EXTENTS)
-    finally:
-        over.set()
-        thread.join()
+        with beside(guest):
+            assert smooth_file(live, always, AIM_EXTENTS) > 0
+    os.close(source)
+    assert 9 in expected
     assert moments(live) == expected
     assert moments(checkpoint) == before
 
