@@ -14,8 +14,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -104,7 +104,7 @@ def measure(plan: Plan, progress: Progress) -> Figures:
         CACHE.mkdir(exist_ok=True)
         scratch = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="cycles-", dir=CACHE)))
         sides = tuple(
-            Side(variant, cleanup.enter_context(new_store(scratch / str(index), plan.load, tools)))
+            cleanup.enter_context(new_side(variant, scratch / str(index), plan.load, tools))
             for index, variant in enumerate(plan.variants)
         )
         lived = live_through(Request(sides, plan.load, plan.limits, plan.cycles, CHECKPOINT_EVERY), progress)
@@ -126,14 +126,18 @@ def measure(plan: Plan, progress: Progress) -> Figures:
     }
 
 
-def new_store(folder: Path, load: Load, tools: Toolbox) -> AbstractContextManager[Path]:
+@contextmanager
+def new_side(variant: Variant, folder: Path, load: Load, tools: Toolbox) -> Iterator[Side]:
     """A device with a store, made as a stick's is, with one parcel that was never run."""
-    folder.mkdir()
+    root = folder / "root"
+    root.mkdir(parents=True)
     disk = folder / "disk.raw"
     with disk.open("wb") as file:
         file.truncate(load.disk_mib * MIB)
     parcel = new_parcel(ParcelRequest("benchmark", disk), disk, load.memory_mib)
-    return store_device(folder, 2 * GIB + 6 * (load.memory_mib + load.disk_mib) * MIB, parcel.tree(), tools)
+    size_bytes = 2 * GIB + 6 * (load.memory_mib + load.disk_mib) * MIB
+    with store_device(folder, size_bytes, parcel.tree(), tools) as device:
+        yield Side(variant, device, root)
 
 
 def live_through(request: Request, progress: Progress) -> list[Figures]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from pathlib import Path
 
 from benchmarks.lab.cycles_request import Request, Side
@@ -18,9 +17,9 @@ from soulpad.base.run import run
 from soulpad.session.parcels import parcels_in
 
 
-def live_through(request: Request, folder: Path) -> None:
-    """All cycles on all stores, mounted below ``folder``."""
-    guests = [(side, prepared(side, request, folder / str(index))) for index, side in enumerate(request.sides)]
+def live_through(request: Request) -> None:
+    """All cycles on all stores."""
+    guests = [(side, prepared(side, request)) for side in request.sides]
     for cycle in range(request.cycles):
         checkpoint = cycle % request.checkpoint_every == request.checkpoint_every - 1
         for side, guest in guests:
@@ -28,18 +27,18 @@ def live_through(request: Request, folder: Path) -> None:
             print(json.dumps({"variant": side.variant.name, "cycle": cycle} | figures), flush=True)
 
 
-def prepared(side: Side, request: Request, root: Path) -> Guest:
+def prepared(side: Side, request: Request) -> Guest:
     """A mounted store with a suspended, filled parcel."""
     Path("/sys/block", side.device.name, "queue/read_ahead_kb").write_text(str(side.variant.read_ahead_kib))
-    store = Store(side.device, request.limits, root)
+    store = Store(side.device, request.limits, side.root)
     store.mount()
-    (parcel,) = parcels_in(root)
+    (parcel,) = parcels_in(side.root)
     if side.variant.cow_extent_kib:
         hint = f"cowextsize {side.variant.cow_extent_kib}k"
         run(toolbox().argv("xfs_io", "-c", hint, str(parcel.paths.folder)))
     if request.limits:
         throttle(side.device, request.limits)
-        measured_speeds(side.device, root, request.limits)  # raises where the throttle does not hold
+        measured_speeds(side.device, side.root, request.limits)  # raises where the throttle does not hold
         throttle(side.device, None)
     guest = Guest(store, parcel, request.load)
     fill(guest)
@@ -50,8 +49,7 @@ def main() -> int:
     """The request is the only argument."""
     try:
         enter_throttled_group()
-        with tempfile.TemporaryDirectory(prefix="soulpad-cycles-", ignore_cleanup_errors=True) as folder:
-            live_through(Request.from_fields(json.loads(sys.argv[1])), Path(folder))
+        live_through(Request.from_fields(json.loads(sys.argv[1])))
     except SoulpadError as error:
         print(f"{error.message}\nhint: {error.hint}", file=sys.stderr)
         return error.exit_code

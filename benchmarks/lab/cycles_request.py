@@ -23,10 +23,11 @@ class Variant:
 
 @dataclass(frozen=True)
 class Side:
-    """A variant and the device that its store is on."""
+    """A variant, the device that its store is on, and the folder where it is mounted."""
 
     variant: Variant
     device: Path
+    root: Path
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,13 @@ class Request:
     checkpoint_every: int
 
     def to_fields(self) -> dict[str, Any]:
-        sides = [{"variant": asdict(side.variant), "device": str(side.device)} for side in self.sides]
+        sides = [asdict(side) | {"device": str(side.device), "root": str(side.root)} for side in self.sides]
         return asdict(self) | {"sides": sides}
 
     @classmethod
     def from_fields(cls, fields: dict[str, Any]) -> Request:
-        sides = tuple(Side(Variant(**side["variant"]), Path(side["device"])) for side in fields["sides"])
+        sides = tuple(
+            Side(Variant(**side["variant"]), Path(side["device"]), Path(side["root"])) for side in fields["sides"]
+        )
         limits = Speeds(**fields["limits"]) if fields["limits"] else None
         return cls(**fields | {"sides": sides, "load": Load(**fields["load"]), "limits": limits})

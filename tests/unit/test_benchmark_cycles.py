@@ -140,12 +140,12 @@ def test_without_root_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest
 
 @pytest.mark.parametrize("limits", [SLOW_STICK, None])
 def test_request_survives_its_way_into_the_other_process(limits: Any) -> None:
-    request = Request((Side(PRODUCT, Path("/dev/loop9")),), LOAD, limits, 50, 3)
+    request = Request((Side(PRODUCT, Path("/dev/loop9"), Path("/tmp/root")),), LOAD, limits, 50, 3)
     assert Request.from_fields(json.loads(json.dumps(request.to_fields()))) == request
 
 
 def test_cycles_that_end_early_are_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.cycles.inside_argv", lambda request: ["echo", '{"cycle": 0, "variant": "product"}'])
-    request = Request((Side(PRODUCT, Path("/dev/loop9")),), LOAD, None, 2, 3)
+    request = Request((Side(PRODUCT, Path("/dev/loop9"), Path("/tmp/root")),), LOAD, None, 2, 3)
     with pytest.raises(ProgramFailed, match="ended early"):
         live_through(request, Silent())
