@@ -93,7 +93,7 @@ class Load:
         return [Span(cycle * journal % JOURNAL_BYTES, journal), *spans, *rng.sample(metadata, 40)]
 
 
-def changed_bytes(spans: list[Span]) -> int:
+def bytes_in_pages(spans: list[Span]) -> int:
     """Bytes in the pages that the spans touch, each page counted once."""
     pages = {page for span in spans for page in pages_of(span)}
     return len(pages) * PAGE_BYTES

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.lab.cycles_load import PAGE_BYTES, Load, Span, changed_bytes
+from benchmarks.lab.cycles_load import PAGE_BYTES, Load, Span, bytes_in_pages
 from benchmarks.lab.store import Store
 from soulpad.base.durable import fsync_path
 from soulpad.base.extents import extent_count
@@ -68,40 +68,54 @@ def fill(guest: Guest) -> None:
 
 def session(guest: Guest, cycle: int, *, checkpoint: bool, smooth_extents: int) -> Figures:
     """One cycle's figures. ``checkpoint``: one is made beside the session, half-way."""
-    store = guest.store
-    memory, disk = guest.load.memory_spans(cycle), guest.load.disk_spans(cycle)
-    store.make_cold()
-    before = store.traffic()
-    figures: Figures = {}
-    with store.measured() as begun:
+    guest.store.make_cold()
+    before = guest.store.traffic()
+    figures = begin(guest, cycle)
+    if checkpoint:
+        changed_bytes = work(guest, cycle, 0, 2)
+        figures |= checkpoint_beside(guest, smooth_extents)
+        changed_bytes += work(guest, cycle, 1, 2)
+    else:
+        changed_bytes = work(guest, cycle)
+    figures |= end(guest)
+    written_bytes = (guest.store.traffic() - before).written_bytes
+    return figures | {"changed_bytes": changed_bytes, "written_bytes": written_bytes}
+
+
+def begin(guest: Guest, cycle: int) -> Figures:
+    """A resume, and the guest's first touches."""
+    with guest.store.measured() as begun:
         live.begin_live(guest.parcel, guest.parcel.current(), with_ram=True)
-    with store.measured() as touched:
+    with guest.store.measured() as touched:
         touch(guest.ram, guest.load.touched_pages(cycle))
     live.withdraw_clean(guest.parcel)
-    halves = [(memory, disk)]
-    if checkpoint:
-        halves = [(memory[::2], disk[::2]), (memory[1::2], disk[1::2])]
-    for index, (pages, blocks) in enumerate(halves):
-        if index > 0:
-            figures |= checkpoint_beside(guest, smooth_extents=smooth_extents)
-        write_memory(guest.ram, pages, cycle)
-        write_disk(guest.disk, blocks, cycle)
-    with store.measured() as suspended:
-        suspend(guest)
-    with store.measured() as pruned:
-        retention.prune(guest.parcel)
-        store.sync()
-    traffic = store.traffic() - before
-    changed = sum(changed_bytes(pages) + sum(s.length_bytes for s in blocks) for pages, blocks in halves)
-    folder = guest.parcel.paths.checkpoint(guest.parcel.current_generation())
-    return figures | {
+    return {
         "begin_seconds": round(begun.seconds, 4),
         "touch_seconds": round(touched.seconds, 4),
         "touch_read_bytes": touched.traffic.read_bytes,
+    }
+
+
+def work(guest: Guest, cycle: int, part: int = 0, parts: int = 1) -> int:
+    """What the guest writes in a cycle, or every so many-th span of it; returns the bytes that it changed, those of
+    the device state with them."""
+    memory, disk = guest.load.memory_spans(cycle)[part::parts], guest.load.disk_spans(cycle)[part::parts]
+    write_memory(guest.ram, memory, cycle)
+    write_disk(guest.disk, disk, cycle)
+    return bytes_in_pages(memory) + sum(span.length_bytes for span in disk) + STATE_BYTES
+
+
+def end(guest: Guest) -> Figures:
+    """A suspend, and the removal of what it supersedes."""
+    with guest.store.measured() as suspended:
+        suspend(guest)
+    with guest.store.measured() as pruned:
+        retention.prune(guest.parcel)
+        guest.store.sync()
+    folder = guest.parcel.paths.checkpoint(guest.parcel.current_generation())
+    return {
         "suspend_seconds": round(suspended.seconds, 4),
         "prune_seconds": round(pruned.seconds, 4),
-        "written_bytes": traffic.written_bytes,
-        "changed_bytes": changed + STATE_BYTES * len(halves),
         "ram_extents": extent_count(folder / RAM_NAME),
         "disk_extents": extent_count(folder / disk_name(0)),
     }
@@ -115,7 +129,7 @@ def suspend(guest: Guest) -> None:
     live.commit(guest.parcel, manifest)
 
 
-def checkpoint_beside(guest: Guest, *, smooth_extents: int) -> Figures:
+def checkpoint_beside(guest: Guest, smooth_extents: int) -> Figures:
     """As the session makes one; the clone stands inside the virtual machine's pause."""
     parcel = guest.parcel
     staged = live.begin_checkpoint(parcel, parcel.next_generation())

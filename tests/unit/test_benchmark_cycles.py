@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks.cycles import PRODUCT, QUICK_EXTENTS, VARIANTS, live_through, main, parser, plan_of
-from benchmarks.lab.cycles_load import JOURNAL_BYTES, PAGE_BYTES, Load, Span, changed_bytes
+from benchmarks.lab.cycles_load import JOURNAL_BYTES, PAGE_BYTES, Load, Span, bytes_in_pages
 from benchmarks.lab.cycles_report import compared, facts, flat, summary, table
 from benchmarks.lab.cycles_request import Request, Side
 from benchmarks.lab.throttle import SLOW_STICK
@@ -67,7 +67,7 @@ def test_journal_goes_round_and_files_stay_out_of_it() -> None:
 
 
 def test_pages_that_are_written_twice_are_changed_once() -> None:
-    assert changed_bytes([Span(0, 8 * KIB), Span(4 * KIB, 8 * KIB), Span(1, 1)]) == 12 * KIB
+    assert bytes_in_pages([Span(0, 8 * KIB), Span(4 * KIB, 8 * KIB), Span(1, 1)]) == 12 * KIB
 
 
 def test_figures_that_stay_and_figures_that_grow_are_told_apart() -> None:
