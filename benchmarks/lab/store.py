@@ -49,7 +49,7 @@ class Store:
     """A store's device; while mounted, its files lie below ``root``."""
 
     device: Path
-    limits: Speeds
+    limits: Speeds | None
     root: Path = MOUNT_POINT
 
     def mount(self) -> None:

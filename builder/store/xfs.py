@@ -34,6 +34,7 @@ Content = Path | bytes | None  # a file that is copied, the contents themselves,
 Tree = Mapping[PurePosixPath, Content]  # relative paths; the folders above them need not be named
 
 BLOCK_BYTES = 4 * KIB
+COW_EXTENT_BLOCKS = 1
 LEAST_XFS_BYTES = 300 * MIB  # mkfs.xfs refuses less
 # Only root's programs read the store's files; QEMU, as a user of its own, passes through to those it is given.
 FOLDER_MODE = 0o711
@@ -50,11 +51,15 @@ _Branch = dict[str, "str | _Branch"]  # a folder: its names, each a source's nam
 def mkfs_argv(image: Path, label: str, proto_name: str, tool: ToolArgv) -> list[str]:
     """Sectors of 4096 bytes are a must inside a LUKS payload of such sectors: with smaller ones the mount fails.
 
-    No reverse mapping: it makes the clones of large fragmented files several times slower.
+    No reverse mapping: it makes the clones of large fragmented files several times slower. Copy-on-write of single
+    blocks: what XFS else sets aside around each one comes in the way when a file's pieces are brought together
+    (docs/decisions/0007-extents.md). Every folder and file inherits that.
     """
     metadata = "reflink=1,bigtime=1,rmapbt=0"
     sectors = f"size={ENCRYPTION_SECTOR_BYTES}"
-    return tool("mkfs.xfs", "-q", "-f", "-L", label, "-s", sectors, "-m", metadata, "-p", proto_name, str(image))
+    copies = f"cowextsize={COW_EXTENT_BLOCKS}"
+    options = ["-s", sectors, "-m", metadata, "-d", copies, "-p", proto_name]
+    return tool("mkfs.xfs", "-q", "-f", "-L", label, *options, str(image))
 
 
 def make_xfs(image: Path, size_bytes: int, tree: Tree, label: str, tool: ToolArgv) -> None:

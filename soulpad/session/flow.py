@@ -9,11 +9,25 @@ import logging
 import traceback
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from soulpad.base.errors import ProgramFailed, SoulpadError, WrongPassphrase
 from soulpad.base.secrets import harden_process
-from soulpad.session import branches, fitness, inputs, live, machine, parcels, space, stages, viewer, volume, warming
+from soulpad.session import (
+    branches,
+    fitness,
+    inputs,
+    live,
+    machine,
+    parcels,
+    smoothing,
+    space,
+    stages,
+    viewer,
+    volume,
+    warming,
+)
 from soulpad.session.auxiliary import find_key
 from soulpad.session.choices import (
     Beginning,
@@ -207,7 +221,9 @@ def show_until_over(host: Host, running: RunningParcel) -> EndReason:
     host.hypervisor.watch(host.stopping.guest_ended)
     host.console.hide()
     viewer.show()
-    checkpoints = PeriodicCheckpoints(lambda: checkpoint_beside(running), ask_for_power_off)
+    checkpoints = PeriodicCheckpoints(
+        lambda: checkpoint_beside(running), ask_for_power_off, tidy=partial(smoothing.smooth, running.parcel)
+    )
     inputs.watch(running.parcel.description.suspend_when_idle_minutes, checkpoints.make_one_now)
     host.stopping.on_save(checkpoints.make_one_now)
     guard = space.RoomGuard(running.parcel, ask_for_power_off)

@@ -1,7 +1,7 @@
 """Checkpoints beside the running session: every few minutes, when a person asks for one, and when the battery is low.
 
-The interval follows the stick: at most a share of LEAST_PAUSE_SHARE of the time goes to them. One runs at a time, and
-none once the session is to end.
+The interval follows the stick: at most SHARE of the time goes to them and to the tidying after each. One runs at a
+time, and none once the session is to end.
 """
 
 from __future__ import annotations
@@ -30,18 +30,21 @@ def next_interval(took_seconds: float) -> float:
 
 
 class PeriodicCheckpoints:
-    """``make`` makes one checkpoint; ``end_session`` asks for the suspend (the battery is nearly empty). Both are
-    called in a thread of its own, between ``start`` and ``stop``."""
+    """``make`` makes one checkpoint; ``end_session`` asks for the suspend (the battery is nearly empty); ``tidy`` is
+    called after each checkpoint, and asks its argument now and then whether to go on. All are called in a thread of its
+    own, between ``start`` and ``stop``."""
 
     def __init__(
         self,
         make: Callable[[], None],
         end_session: Callable[[], None],
         battery: Callable[[], Battery | None] = read_battery,
+        tidy: Callable[[Callable[[], bool]], object] = lambda go_on: None,
     ) -> None:
         self._make = make
         self._end_session = end_session
         self._battery = battery
+        self._tidy = tidy
         self._wake = threading.Event()
         self._asked = False
         self._ending = False
@@ -83,6 +86,7 @@ class PeriodicCheckpoints:
         began = time.monotonic()
         try:
             self._make()
+            self._tidy(lambda: not self._ending)
         except Exception as error:
             log.warning("no checkpoint could be made: %s", error)
             report("checkpoint-failed", reason=str(error))

@@ -28,7 +28,7 @@ pytestmark = [
 
 SEED = 20
 STARTS = {"start", "resume", "rollback", "disk after crash", "log recovery", "adopt"}
-PHASES = {*STARTS, "running", "checkpoint beside", "suspend", "prune", "shut down"}
+PHASES = {*STARTS, "running", "checkpoint beside", "smoothing", "suspend", "prune", "shut down"}
 
 
 def argv(*options: str) -> list[str]:

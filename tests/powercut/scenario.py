@@ -60,6 +60,9 @@ class Story:
     def checkpoint(self) -> None:
         self._sitting.checkpoint()
 
+    def smooth(self) -> None:
+        self._sitting.smooth()
+
     def suspend(self) -> None:
         self._sitting.suspend()
 
@@ -113,7 +116,7 @@ class Step:
 WORK, SUSPEND = Step("running", Story.work), Step("suspend", Story.suspend)
 STARTED = (Step("start", Story.start), WORK)
 SESSION = (*STARTED, SUSPEND)
-WITH_CHECKPOINT = (*STARTED, Step("checkpoint beside", Story.checkpoint), WORK)
+WITH_CHECKPOINT = (*STARTED, Step("checkpoint beside", Story.checkpoint), Step("smoothing", Story.smooth), WORK)
 CUT = Step("log recovery", Story.power_cut)
 
 STEPS = (

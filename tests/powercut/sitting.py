@@ -25,7 +25,7 @@ for name in ("libvirt", "libvirt_qemu"):  # on the stick's host only; the played
     if importlib.util.find_spec(name) is None:
         sys.modules[name] = ModuleType(name)
 
-from soulpad.session import flow, live, machine, parcels, periodic, retention, space  # noqa: E402
+from soulpad.session import flow, live, machine, parcels, periodic, retention, smoothing, space  # noqa: E402
 from soulpad.session.stages import StageClock  # noqa: E402
 from soulpad.session.thispc import ThisPc  # noqa: E402
 from soulpad.store.checkpoint import disk_name  # noqa: E402
@@ -114,6 +114,11 @@ class Sitting:
         """A checkpoint beside the running session, whose guest works on."""
         with self._committed(), self._observed(), self.guest.working():
             flow.checkpoint_beside(self._running)
+
+    def smooth(self) -> None:
+        """All that is in pieces in the running session, as after a checkpoint; the guest works on."""
+        with self.guest.working():
+            smoothing.smooth(self.parcel, aim_extents=1)
 
     def suspend(self) -> None:
         with self._committed():

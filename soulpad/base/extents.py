@@ -1,0 +1,59 @@
+"""Where a file's bytes lie on its file system: the extents that a reflink must go through one by one.
+
+Source: Linux Documentation/filesystems/fiemap.rst; fallocate(2) on FALLOC_FL_UNSHARE_RANGE.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import struct
+from collections import Counter
+from pathlib import Path
+
+FIEMAP = 0xC020660B
+UNSHARE = 0x40
+_HEAD = struct.Struct("=QQLLLL")  # start, length, flags, mapped extents, room for extents, reserved
+_EXTENT = struct.Struct("=QQQQQLLLL")  # logical, physical, length, 2 reserved, flags, 3 reserved
+_AT_ONCE = 512
+_LAST = 0x1
+_TO_THE_END = (1 << 64) - 1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.fallocate64.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+
+
+def extent_count(path: Path) -> int:
+    """How many extents the file has; a run of blocks that is shared in part counts once for each part. What is dirty
+    in the page cache is counted as it was before. Raises OSError where the file system cannot say."""
+    with path.open("rb") as file:
+        head = bytearray(_HEAD.pack(0, _TO_THE_END, 0, 0, 0, 0))
+        fcntl.ioctl(file.fileno(), FIEMAP, head)
+    return int(_HEAD.unpack(head)[3])
+
+
+def extents_by_window(path: Path, window_bytes: int) -> Counter[int]:
+    """How many extents begin in each window of the file: the window's number -> count."""
+    found: Counter[int] = Counter()
+    position, last = 0, False
+    with path.open("rb") as file:
+        while not last:
+            room = bytearray(_HEAD.size + _AT_ONCE * _EXTENT.size)
+            _HEAD.pack_into(room, 0, position, _TO_THE_END - position, 0, 0, _AT_ONCE, 0)
+            fcntl.ioctl(file.fileno(), FIEMAP, room)
+            mapped = _HEAD.unpack_from(room)[3]
+            last = mapped == 0
+            for index in range(mapped):
+                logical, _, length, _, _, flags, *_ = _EXTENT.unpack_from(room, _HEAD.size + index * _EXTENT.size)
+                found[logical // window_bytes] += 1
+                position, last = logical + length, bool(flags & _LAST)
+    return found
+
+
+def unshare(descriptor: int, offset_bytes: int, length_bytes: int) -> None:
+    """Gives what is shared in a range of a file blocks of its own, next to each other as far as there is room. The
+    contents do not change, whoever has them mapped. On the disk when it returns. Raises OSError."""
+    if _libc.fallocate64(descriptor, UNSHARE, offset_bytes, length_bytes) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
