@@ -226,7 +226,7 @@ def show_until_over(host: Host, running: RunningParcel) -> EndReason:
     )
     inputs.watch(running.parcel.description.suspend_when_idle_minutes, checkpoints.make_one_now)
     host.stopping.on_save(checkpoints.make_one_now)
-    guard = space.RoomGuard(running.parcel, ask_for_power_off)
+    guard = space.RoomGuard(running.parcel, ask_for_power_off, lambda: go_on_after_disk_error(host, running))
     checkpoints.start()
     guard.start()
     try:
@@ -235,6 +235,14 @@ def show_until_over(host: Host, running: RunningParcel) -> EndReason:
         host.stopping.on_save(None)
         guard.stop()
         checkpoints.stop()
+
+
+def go_on_after_disk_error(host: Host, running: RunningParcel) -> None:
+    """A write or read that failed made the VM stand still: it is tried again, for nothing is lost by that."""
+    if host.hypervisor.disk_failed():
+        report("disk-error")
+        with suppress(SoulpadError):  # it has ended meanwhile
+            running.machine.resume()
 
 
 def checkpoint_beside(running: RunningParcel) -> None:

@@ -77,11 +77,17 @@ def require_room_beside(parcel: Parcel) -> None:
 
 
 class RoomGuard:
-    """Watches the room while a session runs, and calls ``end_session`` once there is too little left to go on."""
+    """Watches the room while a session runs, and calls ``end_session`` once there is too little left to go on.
 
-    def __init__(self, parcel: Parcel, end_session: Callable[[], None]) -> None:
+    ``go_on`` is called whenever there is room, for a machine that stands still because a write found none.
+    """
+
+    def __init__(
+        self, parcel: Parcel, end_session: Callable[[], None], go_on: Callable[[], None] = lambda: None
+    ) -> None:
         self._parcel = parcel
         self._end_session = end_session
+        self._go_on = go_on
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="room", daemon=True)
 
@@ -100,3 +106,4 @@ class RoomGuard:
                 report("stick-full", free_bytes=free_bytes(self._parcel.paths.root))
                 self._end_session()
                 return
+            self._go_on()

@@ -65,8 +65,10 @@ class Hypervisor:
         threading.Thread(target=_run_events, name="libvirt-events", daemon=True).start()
         self._root = root
         self._connection = libvirt.open(f"qemu:///embed?root={root}")
-        self._connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_event, None)
         self._on_stop: Callable[[StopReason], None] | None = None
+        self._disk_failed = threading.Event()
+        self._connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_event, None)
+        self._connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_IO_ERROR, self._on_io_error, None)
 
     def warm_up(self) -> None:
         """Has QEMU's capabilities read in the background: seconds on a slow PC, spent while a person types."""
@@ -93,6 +95,17 @@ class Hypervisor:
         """QEMU's version as ``MAJOR.MINOR.MICRO``."""
         number = self._connection.getVersion()
         return f"QEMU {number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
+
+    def disk_failed(self) -> bool:
+        """Whether the machine stands still since the last call because a disk could not be read or written."""
+        failed = self._disk_failed.is_set()
+        self._disk_failed.clear()
+        return failed
+
+    def _on_io_error(self, _connection: Any, _domain: Any, path: str, _alias: str, action: int, _opaque: Any) -> None:
+        log.warning("%s gives errors", path)
+        if action == libvirt.VIR_DOMAIN_EVENT_IO_ERROR_PAUSE:
+            self._disk_failed.set()
 
     def _on_event(self, _connection: Any, _domain: Any, event: int, detail: int, _opaque: Any) -> None:
         if event == libvirt.VIR_DOMAIN_EVENT_STOPPED and self._on_stop:

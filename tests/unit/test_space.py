@@ -230,6 +230,23 @@ def test_a_session_goes_on_while_there_is_room_or_some_can_be_made(parcel: Parce
     assert parcel.generations() == list(range(2, 10))
 
 
+def test_a_machine_that_found_no_room_goes_on_once_there_is_some_and_not_before(
+    parcel: Parcel, stick: Stick, quick: None
+) -> None:
+    stick.other_free_bytes = -3 * CHECKPOINT_BYTES
+    went_on, generations = threading.Event(), []
+
+    def go_on() -> None:
+        generations.append(parcel.generations())
+        went_on.set()
+
+    guard = RoomGuard(parcel, lambda: pytest.fail("ended"), go_on)
+    guard.start()
+    assert went_on.wait(PATIENCE_SECONDS)
+    guard.stop()
+    assert len(generations[0]) < 8, "room was made first"
+
+
 def test_a_guard_that_was_stopped_ends_no_session(parcel: Parcel, stick: Stick, quick: None) -> None:
     stick.other_free_bytes = 10 * CHECKPOINT_BYTES
     calls: list[str] = []
