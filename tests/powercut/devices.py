@@ -32,19 +32,24 @@ _POLL_SECONDS = 0.01
 
 @contextmanager
 def logged_file(image: Path, log: Path, mount_point: Path) -> Iterator[Path]:
-    """A file with the contents of ``image``, at ``mount_point``; what is written to it is in both, and in ``log``."""
+    """A file with the contents of ``image``, at ``mount_point``; what is written to it is in both, and in ``log``.
+
+    The server has a mount namespace of its own, of before the mounts. When all are killed at once, the last one in a
+    namespace unmounts what is in it: a server that waits there for its own answers never ends.
+    """
     mount_point.touch()
     descriptor = os.open("/dev/fuse", os.O_RDWR)
     try:
+        server = [sys.executable, "-m", "tests.powercut.fusefile", str(descriptor), str(image), str(log)]
+        apart = ["unshare", "--mount", "--propagation", "private"]
+        process = start([*apart, *server], pass_fds=[descriptor], stderr=None)
+        while not log.exists() and process.poll() is None:
+            time.sleep(_POLL_SECONDS)
         options = f"fd={descriptor},{MOUNT_OPTIONS}"
         run(["mount", "-i", "-t", "fuse", "-o", options, "powercut", mount_point], pass_fds=[descriptor])
-        server = [sys.executable, "-m", "tests.powercut.fusefile", str(descriptor), str(image), str(log)]
-        process = start(server, pass_fds=[descriptor], stderr=None)
     finally:
         os.close(descriptor)
     try:
-        while not log.exists() and process.poll() is None:
-            time.sleep(_POLL_SECONDS)
         yield mount_point
     finally:
         run(["umount", "--lazy", mount_point])  # a loop device may need a moment to let go of it

@@ -14,6 +14,7 @@ import os
 import stat
 import struct
 import sys
+import time
 from enum import IntEnum
 from pathlib import Path
 
@@ -35,6 +36,7 @@ _MAX_WRITE_BYTES = 1 << 20
 _PAGES = _MAX_WRITE_BYTES // 4096
 _BIG_WRITES, _MAX_PAGES = 1 << 5, 1 << 22  # flags of INIT
 _FOREVER_SECONDS = 1 << 30
+_POLL_SECONDS = 0.01
 
 
 class Operation(IntEnum):
@@ -106,6 +108,9 @@ def serve(descriptor: int, file: LoggedFile) -> None:
             if error.errno == errno.ENODEV:  # unmounted
                 return
             if error.errno in (errno.ENOENT, errno.EINTR):  # the request was taken back
+                continue
+            if error.errno == errno.EPERM:  # not mounted yet
+                time.sleep(_POLL_SECONDS)
                 continue
             raise
         _, operation, number, *_ = _REQUEST.unpack_from(request)
