@@ -31,10 +31,10 @@ WATCH_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Patience:
-    """Seconds. ``agent``: how long a guest's agent is waited for, ``retry``: between two attempts at it. ``unplugged``:
-    how long the cable is out; drivers tell nobody of less."""
+    """Seconds. ``agent``: how long a guest's agent is waited for (on a slow PC it has much to read first), ``retry``:
+    between two attempts at it. ``unplugged``: how long the cable is out; drivers tell nobody of less."""
 
-    agent: float = 20.0
+    agent: float = 90.0
     retry: float = 0.3
     unplugged: float = 1.0
 
