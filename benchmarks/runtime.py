@@ -32,6 +32,7 @@ from benchmarks.lab.runtime_request import SIDES, Load, Part, Request
 from benchmarks.lab.storedevice import USB_DISK_READ_AHEAD_KIB, set_read_ahead, store_device
 from benchmarks.lab.thismachine import this_machine
 from benchmarks.lab.throttle import SLOW_STICK, Speeds, leave_throttled_group
+from benchmarks.lab.usbqueue import usb_queue
 from builder.debian.toolbox import toolbox
 from builder.guest.disk import build_guest
 from builder.guest.parcels import ParcelRequest, new_parcel
@@ -101,9 +102,10 @@ def measure_part(
             parcel = new_parcel(ParcelRequest("benchmark", disk), disk, MEMORY_MIB)
             folder = scratch / f"{part}-{side}"
             folder.mkdir(exist_ok=True)
-            device = cleanup.enter_context(store_device(folder, STORE_BYTES, parcel.tree(), tools))
+            throttled = cleanup.enter_context(store_device(folder, STORE_BYTES, parcel.tree(), tools))
+            device = cleanup.enter_context(usb_queue(throttled))
             set_read_ahead(device, USB_DISK_READ_AHEAD_KIB if side == "plain" else READ_AHEAD_KIB)
-            requests[side] = Request(part, side, device, plan.limits, PATTERN_MIB, plan.load).to_fields()
+            requests[side] = Request(part, side, device, throttled, plan.limits, PATTERN_MIB, plan.load).to_fields()
         progress.step(f"{part}: starting {len(requests)} guests")
         return dict(together(chamber, INSIDE, requests, progress))
 

@@ -38,14 +38,15 @@ class Inside:
     port: GuestSerial
 
 
-def set_up(device: Path, limits: Speeds) -> Inside:
-    """Raises ProgramFailed when the throttle does not hold."""
+def set_up(device: Path, limits: Speeds, throttled: Path | None = None) -> Inside:
+    """``throttled``: the device below ``device`` that is made slow, if that is another. Raises ProgramFailed when the
+    throttle does not hold."""
     store = Store(device, limits)
     store.mount()
     volume.MAPPED = device  # where the product finds its read-ahead
-    throttle(device, limits)
+    throttle(throttled or device, limits)
     speeds = measured_speeds(device, store.root, limits)
-    throttle(device, None)
+    throttle(throttled or device, None)
     prepare_socket_folder(vm_user_id())
     hypervisor = Hypervisor(LIBVIRT_ROOT, VM_USER, "kvm")
     version = hypervisor.vmm_version()  # the session has asked for it while the user typed

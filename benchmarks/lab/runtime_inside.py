@@ -17,7 +17,7 @@ from benchmarks.lab.throttle import throttle
 def measure(fields: dict[str, Any]) -> dict[str, Any]:
     """The part's figures, the measured speeds of the throttled device, and QEMU's version."""
     request = Request.from_fields(fields)
-    inside = set_up(request.device, request.limits)
+    inside = set_up(request.device, request.limits, request.throttled)
     machine = machine_of(request.side, inside)
     machine.boot()
     inside.port.fill(request.pattern_mib)
@@ -25,10 +25,10 @@ def measure(fields: dict[str, Any]) -> dict[str, Any]:
         work(inside.port, kind, request.load.set_mib(kind))
     machine.stand_ready()
     wait_for_the_others("resume")
-    throttle(request.device, request.limits)
+    throttle(request.throttled, request.limits)
     machine.go_on()
     figures = speed(request, inside) if request.part == "speed" else periods(request, inside, machine)
-    throttle(request.device, None)
+    throttle(request.throttled, None)
     inside.port.verify()
     machine.end()
     return figures | {"speeds": inside.speeds.to_fields(), "vmm": inside.vmm}

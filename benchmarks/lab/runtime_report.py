@@ -16,7 +16,7 @@ GOAL = 1.05  # times as long as on the plain machine, once a minute has gone by
 TITLES = {
     "memory-write": "memory written",
     "memory-read": "memory read",
-    "disk-write": "disk written, each MiB durable",
+    "disk-write": "disk written, durably",
     "disk-read": "disk read",
     "all": "all four",
 }
@@ -112,17 +112,15 @@ def per_minute(period: Figures) -> Figures:
 
 
 def speed_table(report: Figures) -> Table:
-    """The rates of both sides in each window, in MiB/s."""
-    title = f"Work after a resume, MiB/s: {report['load']['memory_set_mib']} MiB of memory, "
-    title += f"{report['load']['disk_set_mib']} MiB of disk"
-    result = Table("", title=title, title_justify="left")
-    compared = report["speed"]["windows"]
-    for window in windows(report["load"]["work_seconds"]).values():
-        for words in (f"SoulPad\n{window.title}", "plain\n", "ratio\n"):
-            result.add_column(words, justify="right")
-    for name, words in TITLES.items():
-        cells = [cell for entry in compared.values() for cell in speed_cells(entry, name)]
-        result.add_row(words, *cells)
+    """The rates of both sides in each window."""
+    load = report["load"]
+    title = f"Work after a resume: {load['memory_set_mib']} MiB of memory, {load['disk_set_mib']} MiB of disk; MiB/s"
+    result = Table("", "SoulPad", "plain", "ratio", title=title, title_justify="left")
+    for name, window in windows(load["work_seconds"]).items():
+        entry = report["speed"]["windows"][name]
+        for kind, words in TITLES.items():
+            result.add_row(f"{window.title}: {words}", *speed_cells(entry, kind))
+        result.add_section()
     return result
 
 

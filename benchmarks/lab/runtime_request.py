@@ -40,22 +40,25 @@ class Load:
 
 @dataclass(frozen=True)
 class Request:
-    """One side of one part. ``pattern_mib``: memory that the guest fills and checks at the end."""
+    """One side of one part. ``device`` is the store's, over the ``throttled`` one. ``pattern_mib``: memory that the
+    guest fills and checks at the end."""
 
     part: Part
     side: SideName
     device: Path
+    throttled: Path
     limits: Speeds
     pattern_mib: int
     load: Load
 
     def to_fields(self) -> dict[str, Any]:
-        return asdict(self) | {"device": str(self.device)}
+        return asdict(self) | {"device": str(self.device), "throttled": str(self.throttled)}
 
     @classmethod
     def from_fields(cls, fields: dict[str, Any]) -> Request:
         parsed = {
             "device": Path(fields["device"]),
+            "throttled": Path(fields["throttled"]),
             "limits": Speeds(**fields["limits"]),
             "load": Load(**fields["load"]),
         }

@@ -29,6 +29,7 @@ from benchmarks.lab.runtime_report import (
 )
 from benchmarks.lab.runtime_request import KINDS, SIDES, Load, Request
 from benchmarks.lab.throttle import SLOW_STICK
+from benchmarks.lab.usbqueue import set_queue
 from benchmarks.runtime import main, parser, plan_of, report_of
 from soulpad.base.errors import BadInput, ProgramFailed, VerifyFailed
 from soulpad.base.run import Process, start
@@ -106,7 +107,9 @@ def test_without_root_it_says_so_and_ends_with_the_code_of_bad_input(
 
 
 def test_request_survives_its_way_into_the_hosts_root() -> None:
-    request = Request("bytes", "ours_checkpoints", Path("/dev/loop9"), SLOW_STICK, 64, Load(idle_minutes=0.5))
+    request = Request(
+        "bytes", "ours_checkpoints", Path("/dev/loop9"), Path("/dev/loop8"), SLOW_STICK, 64, Load(idle_minutes=0.5)
+    )
     assert Request.from_fields(json.loads(json.dumps(request.to_fields()))) == request
 
 
@@ -178,7 +181,7 @@ def test_checkpoints_are_counted_with_their_time_and_the_longest_standstill() ->
 def report() -> dict[str, Any]:
     machine = {"cpu": "Some CPU", "cores": 2, "memory_mib": 8000, "kernel": "6.1", "load": 0.5}
     common: dict[str, Any] = {"vmm": "QEMU 10.0.0", "speeds": SLOW_STICK.to_fields()}
-    speed: dict[str, Any] = {side: common | {"turns": turns(50, 100)} for side in SIDES["speed"]}
+    speed: dict[str, Any] = {"ours": common | {"turns": turns(50, 100)}, "plain": common | {"turns": turns(100, 100)}}
     traffic: dict[str, Any] = {
         side: common | {"idle": period(written_bytes=0), "busy": period()} for side in SIDES["bytes"]
     }
@@ -199,8 +202,8 @@ def test_report_has_both_sides_ratios_bytes_machine_and_runs() -> None:
 def test_tables_have_a_row_a_figure_and_a_column_a_side() -> None:
     made = report()
     speed, traffic = speed_table(made), bytes_table(made)
-    assert list(speed.columns[-1].cells) == ["1.00"] * 5
-    assert len(speed.columns) == 1 + 3 * len(windows(80))
+    assert list(speed.columns[3].cells) == ["2.00"] * 5 + ["1.00"] * 10
+    assert list(speed.columns[1].cells)[:5] == ["100.0"] * 4 + [""]
     assert list(traffic.columns[1].cells) == ["0.00", "0.10", "3.00", "0.10", "1.50 s"]
 
 
@@ -283,6 +286,17 @@ def test_checkpoint_that_fails_fails_the_benchmark() -> None:
 
     with pytest.raises(VerifyFailed, match="a checkpoint"), checkpoints_beside(make, 0.001):
         assert begun.wait(60)
+
+
+def test_queue_of_a_usb_disk_is_short_and_settings_that_the_kernel_lacks_are_left_out(tmp_path: Path) -> None:
+    for name in ("scheduler", "nr_requests", "max_sectors_kb"):
+        (tmp_path / name).touch()
+    set_queue(tmp_path)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "scheduler": "mq-deadline",
+        "nr_requests": "4",
+        "max_sectors_kb": "120",
+    }
 
 
 # --- chambers that wait for each other
