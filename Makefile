@@ -32,10 +32,11 @@ unit: setup ## the tests that need no root and no tools (seconds)
 	$(PYTHON) -m pytest -q tests/unit tests/formats
 
 .PHONY: benchmark
-benchmark: setup ## measure resume and boot against the stock ways, and fifty sessions (an hour and a half)
+benchmark: setup ## measure resume, boot, fifty sessions and work after a resume, beside other ways (two hours)
 	$(SUDO) $(PYTHON) benchmarks/resume.py
 	$(SUDO) $(PYTHON) benchmarks/boot.py
 	$(SUDO) $(PYTHON) benchmarks/cycles.py
+	$(SUDO) $(PYTHON) benchmarks/runtime.py
 
 .PHONY: powercut
 powercut: setup ## cut the power at 1000 points of a parcel's life, below a real file system (minutes)

@@ -19,8 +19,9 @@ if __package__ in (None, ""):  # run as a file: the project's root is not on the
 
 from rich.console import Console
 
-from benchmarks.lab.boot_report import Figures, facts, report_of, sizes, table
+from benchmarks.lab.boot_report import facts, report_of, sizes, table
 from benchmarks.lab.boot_run import live, our_way, stock_way
+from benchmarks.lab.figures import Figures
 from benchmarks.lab.hostroot import LAB
 from benchmarks.lab.stockhost import assemble, stock_host, timed
 from benchmarks.lab.thismachine import this_machine

@@ -23,8 +23,9 @@ if __package__ in (None, ""):  # run as a file: the project's root is not on the
 from rich.console import Console
 
 from benchmarks.lab.chamber import Chamber
+from benchmarks.lab.figures import Figures, medians
 from benchmarks.lab.hostroot import LAB, unpacked_host
-from benchmarks.lab.resume_report import Figures, facts, medians, size_entry, table
+from benchmarks.lab.resume_report import facts, size_entry, table
 from benchmarks.lab.resume_request import SIDES, Request
 from benchmarks.lab.storedevice import READ_AHEAD_KIB, set_read_ahead, store_device
 from benchmarks.lab.thismachine import this_machine
@@ -105,7 +106,7 @@ def measure_size(
     with store_device(scratch, store_bytes(memory_mib), parcel.tree(), toolbox(progress)) as device:
         for side in SIDES:
             progress.step(f"{memory_mib} MiB: {side.replace('_', ' ')}")
-            set_read_ahead(device, side)
+            set_read_ahead(device, READ_AHEAD_KIB[side])
             request = Request(side, device, plan.limits, memory_mib // 2, plan.work_mib, plan.runs)
             sides[side] = chamber.call(INSIDE, request.to_fields())
     return memory_mib, sides

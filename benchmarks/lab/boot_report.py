@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 
-from benchmarks.lab.resume_report import medians, shown
+from benchmarks.lab.figures import Figures, medians, shown
 from builder.host.image import HostImage
 from soulpad.base.units import MIB
-
-Figures = dict[str, Any]
 
 # A stick's two host slots and its parcels share the stick: a host that outgrows this is a fault.
 HOST_LIMIT_BYTES = 320 * MIB

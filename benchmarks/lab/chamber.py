@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from soulpad.base.errors import ProgramFailed
-from soulpad.base.run import start
+from soulpad.base.run import Process, start
 
 
 @dataclass(frozen=True)
@@ -27,17 +28,28 @@ class Chamber:
         entry = [sys.executable, "-m", "benchmarks.lab.enter", str(self.root), str(self.libraries)]
         return [*unshare, *entry, module, json.dumps(request)]
 
-    def call(self, module: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Runs ``module`` with the request as its only argument; returns the JSON object that it prints last.
+    @contextmanager
+    def started(self, module: str, request: Mapping[str, Any]) -> Iterator[Process]:
+        """``module``, running with the request as its only argument; its standard error is ours, the rest are pipes.
 
-        Its standard error is ours. Raises ProgramFailed. Whatever happens, nothing of it runs on.
+        Whatever happens, nothing of it runs on after the block.
         """
-        process = start(self.argv(module, request), stdout=subprocess.PIPE, stderr=None)
+        process = start(self.argv(module, request), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None)
         try:
-            output, _ = process.communicate()
+            yield process
         finally:
             process.kill()
             process.wait()
-        if process.returncode != 0:
-            raise ProgramFailed(f"{module} ended with {process.returncode}", "what it said stands above")
+
+    def call(self, module: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Runs ``module`` to its end; returns the JSON object that it prints last. Raises ProgramFailed."""
+        with self.started(module, request) as process:
+            output, _ = process.communicate()
+        require_success(module, process.returncode)
         return dict(json.loads(output.splitlines()[-1]))
+
+
+def require_success(module: str, code: int) -> None:
+    """Raises ProgramFailed when a module's exit code is one of failure."""
+    if code != 0:
+        raise ProgramFailed(f"{module} ended with {code}", "what it said stands above")

@@ -78,13 +78,17 @@ class GuestSerial:
         return require_continues(before, self._wait("soul", seen, ANSWER_SECONDS))
 
     def command(self, command: str) -> str:
-        """Has the guest do something; returns its answer when it is done."""
+        """Has the guest do something; returns its result when it is done."""
+        return str(self.answer(command)["result"])
+
+    def answer(self, command: str) -> Message:
+        """The same; returns all of its answer: command, result and seconds."""
         seen = len(self._messages)
         os.write(self._ours, command.encode() + b"\n")
         while True:
             answer = self._wait("done", seen, COMMAND_SECONDS)
             if answer["command"] == command:
-                return str(answer["result"])
+                return answer
             seen = len(self._messages)
 
     def verify(self) -> None:

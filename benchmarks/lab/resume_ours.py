@@ -5,17 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks.lab.guest import GuestSerial, Message
+from benchmarks.lab.inside import PC
 from benchmarks.lab.resume_request import Request
 from benchmarks.lab.store import Measurement, Store
 from soulpad.session import machine
 from soulpad.session.machine import RunningParcel
 from soulpad.session.parcels import Parcel, parcels_in
 from soulpad.session.stages import StageClock
-from soulpad.session.thispc import ThisPc
 from soulpad.vm.hypervisor import Hypervisor
-
-# Emulated in software: KVM does not work inside every laboratory machine.
-PC = ThisPc(memory_mib=0, kvm=False, virtualisation_flag=None)
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,10 @@
-"""What the resume benchmark says: medians, ratios, and a table for people."""
+"""What the resume benchmark says: ratios, and a table for people."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from statistics import median
-from typing import Any
-
 from rich.table import Table
 
-Figures = dict[str, Any]
+from benchmarks.lab.figures import Figures, machine_line, medians, shown, speeds_of
 
 COMPARED = ("resume_seconds", "read_bytes_before_output", "suspend_seconds", "suspend_written_bytes")
 TITLES = {
@@ -24,22 +20,6 @@ TITLES = {
     "checkpoint_stopped_seconds": "guest stood still for it",
     "checkpoint_written_bytes": "written by it",
 }
-
-
-def medians(runs: Sequence[Figures]) -> Figures:
-    """One entry of figures, the median of each over the runs; groups of figures likewise."""
-    first = runs[0]
-    return {
-        name: medians([run[name] for run in runs])
-        if isinstance(first[name], dict)
-        else rounded(name, [run[name] for run in runs])
-        for name in first
-    }
-
-
-def rounded(name: str, values: Sequence[float]) -> float | int:
-    """The median: whole bytes, or seconds to the millisecond."""
-    return int(median(values)) if name.endswith("bytes") or "_bytes_" in name else round(median(values), 3)
 
 
 def ratios(ours: Figures, other: Figures) -> dict[str, float]:
@@ -71,25 +51,13 @@ def table(size: Figures) -> Table:
     return result
 
 
-def shown(name: str, value: float | None) -> str:
-    """A figure with its unit; nothing for one that a side does not have."""
-    if value is None:
-        return ""
-    return f"{value / 1e6:,.1f} MB" if "bytes" in name else f"{value:,.2f} s"
-
-
 def facts(report: Figures) -> list[str]:
     """The lines below the tables."""
-    machine, limits, measured = report["machine"], report["throttle"]["limits"], report["throttle"]["measured"]
-    speeds = ", ".join(
-        f"{name} {limits[key] / 1e6:.0f} MB/s (measured {measured[key] / 1e6:.1f})"
-        for name, key in (("read", "read_bytes_per_second"), ("write", "write_bytes_per_second"))
-    )
     sides = report["throttle"]["read_ahead_kib"].items()
     read_ahead = "read-ahead " + ", ".join(f"{kib} KiB ({side.replace('_', ' ')})" for side, kib in sides)
     return [
         f"runs: {report['runs']} of each; medians. Every guest's memory was checked after every resume.",
-        f"store: {speeds}, {read_ahead}; cold. QEMU and its libraries: in the page cache, for both sides.",
-        f"machine: {machine['cores']} cores {machine['cpu']}, {machine['memory_mib']} MiB, Linux {machine['kernel']}, "
-        f"load {machine['load']}; {report['vmm']} emulating in software.",
+        f"store: {speeds_of(report['throttle'])}, {read_ahead}; cold. "
+        "QEMU and its libraries: in the page cache, for both sides.",
+        machine_line(report["machine"], report["vmm"]),
     ]

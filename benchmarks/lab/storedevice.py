@@ -13,9 +13,10 @@ from soulpad.base.run import run
 from soulpad.session import volume
 from soulpad.store.stick import ENCRYPTION_SECTOR_BYTES, STORE_LABEL
 
-# Ours is what the product sets on the unlocked store; the other is what the kernel gives a USB disk. (A loop device
-# takes over more from the disk that its file lies on.)
-READ_AHEAD_KIB = {"ours": volume.READ_AHEAD_KIB, "managed_save": 128}
+# What the kernel gives a USB disk. (A loop device takes over more from the disk that its file lies on.)
+USB_DISK_READ_AHEAD_KIB = 128
+# Ours is what the product sets on the unlocked store.
+READ_AHEAD_KIB = {"ours": volume.READ_AHEAD_KIB, "managed_save": USB_DISK_READ_AHEAD_KIB}
 
 
 def losetup_argv(image: Path) -> list[str]:
@@ -37,6 +38,6 @@ def store_device(folder: Path, size_bytes: int, tree: Tree, tools: Toolbox) -> I
         yield device
 
 
-def set_read_ahead(device: Path, side: str) -> None:
-    """Lets the kernel read ahead on the store as it would for this side."""
-    Path("/sys/block", device.name, "queue/read_ahead_kb").write_text(str(READ_AHEAD_KIB[side]))
+def set_read_ahead(device: Path, kib: int) -> None:
+    """Lets the kernel read so much ahead on a device."""
+    Path("/sys/block", device.name, "queue/read_ahead_kb").write_text(str(kib))

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.lab.resume_report import facts, medians, ratios, shown, size_entry, table
+from benchmarks.lab.figures import medians, shown
+from benchmarks.lab.resume_report import facts, ratios, size_entry, table
 from benchmarks.lab.resume_request import Request
 from benchmarks.lab.throttle import SLOW_STICK
 from benchmarks.resume import main, parser, plan_of, store_bytes

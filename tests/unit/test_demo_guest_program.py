@@ -262,7 +262,8 @@ class Guest:
         self.keyboard, console = os.openpty()
         tty.setraw(self._port)
         os.set_blocking(self._port, False)
-        chosen = {**app.DEFAULTS, "pattern_mib": "2", "letter": str(folder / "letter.txt"), **settings}
+        chosen = {**app.DEFAULTS, "pattern_mib": "2", "letter": str(folder / "letter.txt")}
+        chosen |= {"work_file": str(folder / "home/work"), **settings}
         self.soul = app.Soul(chosen, wires.Wire(serial), wires.Wire(console))
         self._received = b""
 
@@ -333,7 +334,10 @@ def test_keys_on_the_console_are_reported_and_obeyed(tmp_path: Path) -> None:
     assert guest.next("done")["command"] == "verify"
 
 
-@pytest.mark.parametrize("line", ["dance", "touch", "touch -1", "pattern many", "write"])
+WORK_NONSENSE = ["work", "work memory-write", "work memory-burn 2", "work disk-read 0", "work disk-write 1 2 3"]
+
+
+@pytest.mark.parametrize("line", ["dance", "touch", "touch -1", "pattern many", "write", *WORK_NONSENSE])
 def test_nonsense_is_answered_and_harms_nothing(tmp_path: Path, line: str) -> None:
     guest = Guest(tmp_path)
     guest.next("done")
@@ -348,6 +352,63 @@ def test_a_pattern_that_does_not_fit_the_memory_is_refused(tmp_path: Path) -> No
     guest.say("pattern 99999999")
     assert "does not fit" in guest.next("done")["result"]
     assert guest.next("soul")["pattern_goal_mib"] == 2
+
+
+@pytest.mark.parametrize("kind", ["memory-write", "memory-read", "disk-write", "disk-read"])
+def test_work_once_round_says_how_many_mib_and_how_long(tmp_path: Path, kind: str) -> None:
+    guest = Guest(tmp_path)
+    guest.next("done")
+    guest.say(f"work {kind} 3")
+    answer = guest.next("done")
+    assert answer["result"] == "3 MiB"
+    assert answer["seconds"] >= 0
+    assert guest.next("soul")["pattern_ok"]
+
+
+def test_work_for_some_time_goes_round_until_that_is_over(tmp_path: Path) -> None:
+    guest = Guest(tmp_path)
+    guest.next("done")
+    guest.say("work memory-write 1 300")
+    answer = guest.next("done")
+    assert answer["seconds"] >= 0.3
+    assert int(answer["result"].removesuffix(" MiB")) > 1
+
+
+def test_work_finds_memory_and_files_that_are_not_as_they_were(tmp_path: Path) -> None:
+    guest = Guest(tmp_path)
+    guest.next("done")
+    for line in ("work memory-write 2", "work disk-write 2"):
+        guest.say(line)
+        assert guest.next("done")["result"] == "2 MiB"
+    guest.soul._timed_work._memory[5] ^= 1
+    with (tmp_path / "home/work").open("r+b") as file:
+        file.seek(MIB + 5)
+        file.write(b"another")
+    for line in ("work memory-read 2", "work disk-read 2"):
+        guest.say(line)
+        assert guest.next("done")["result"] == "1 of 2 MiB are NOT as they were"
+
+
+def test_work_of_another_size_begins_with_memory_and_file_of_that_size(tmp_path: Path) -> None:
+    guest = Guest(tmp_path)
+    guest.next("done")
+    for line in ("work memory-read 1", "work memory-read 3", "work disk-read 3", "work disk-read 1"):
+        guest.say(line)
+        assert guest.next("done")["result"] == f"{line[-1]} MiB"
+    assert guest.soul._timed_work.memory_mib == 3
+    assert (tmp_path / "home/work").stat().st_size == MIB
+
+
+def test_work_that_cannot_be_done_is_answered_and_survived(tmp_path: Path) -> None:
+    (tmp_path / "home/work").mkdir(parents=True)
+    guest = Guest(tmp_path)
+    guest.next("done")
+    guest.say("work disk-write 1")
+    assert guest.next("done")["result"] == "failed: Is a directory"
+    guest.say("work memory-write 99999999")
+    assert "does not fit" in guest.next("done")["result"]
+    guest.say("work memory-write 1")
+    assert guest.next("done")["result"] == "1 MiB"
 
 
 def test_a_letter_that_cannot_be_written_is_reported_and_survived(tmp_path: Path) -> None:

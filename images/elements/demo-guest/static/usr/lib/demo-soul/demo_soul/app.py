@@ -13,6 +13,7 @@ from demo_soul.letter import Letter
 from demo_soul.pattern import MIB, Pattern
 from demo_soul.screen import Painter, View, draw
 from demo_soul.wires import Lines, Wire, open_wire
+from demo_soul.work import MEMORY_KINDS, Work, parse_work
 
 CONFIGURATION = "/etc/demo-soul.conf"
 DEFAULTS = {
@@ -21,6 +22,7 @@ DEFAULTS = {
     "marker_in_memory": "SOUL-MARKER-IN-MEMORY",
     "marker_on_disk": "SOUL-MARKER-ON-DISK",
     "letter": "/home/soul/letter.txt",
+    "work_file": "/home/soul/work",
     "serial": "/dev/ttyS0",
 }
 _SLICE_SECONDS = 0.05
@@ -44,9 +46,9 @@ def parse_settings(text: str) -> dict[str, str]:
 
 
 class Job:
-    """Slow work that a command began: ``steps`` does it bit by bit; ``say`` tells the result when it is done."""
+    """Slow work that a command began: ``steps`` does it bit by bit. What it returns is the result, else ``result``."""
 
-    def __init__(self, command: str, steps: Iterator[None], result: str) -> None:
+    def __init__(self, command: str, steps: Iterator[None], result: str = "") -> None:
         self.command = command
         self.steps = steps
         self.result = result
@@ -72,6 +74,7 @@ class Soul:
         self._pattern = Pattern(self.session_id, settings["marker_in_memory"])
         self._goal_mib = int(settings["pattern_mib"])
         self._jobs = [Job(f"pattern {self._goal_mib}", self._pattern.resize(self._goal_mib), "filled")]
+        self._timed_work = Work(settings["work_file"])
         self._trickle = self._pattern.trickle()
         self._trickle_rate_mib = int(settings["verify_mib_per_second"])
         self._trickle_due_mib = 0
@@ -133,16 +136,18 @@ class Soul:
         while self._jobs:
             job = self._jobs[0]
             job.began = job.began or time.monotonic()
-            if next(job.steps, self) is self:
-                self._finish(self._jobs.pop(0))
+            try:
+                next(job.steps)
+            except StopIteration as end:
+                self._finish(self._jobs.pop(0), end.value)
             if time.monotonic() >= deadline:
                 return
         if self._trickle_due_mib > 0:
             self._trickle_due_mib -= 1
             next(self._trickle)
 
-    def _finish(self, job: Job) -> None:
-        result = job.result
+    def _finish(self, job: Job, returned: str | None) -> None:
+        result = returned or job.result
         if job.command == "verify":
             bad = len(self._pattern.bad_blocks)
             result = f"{self._pattern.mib} MiB are as they were" if not bad else f"{bad} MiB are NOT as they were"
@@ -155,11 +160,13 @@ class Soul:
     def _command(self, line: str) -> None:
         word, _, rest = line.partition(" ")
         if word == "verify":
-            self._jobs.append(Job(line, self._pattern.verify(), ""))
+            self._jobs.append(Job(line, self._pattern.verify()))
         elif word == "touch" and rest.isdecimal():
             self._jobs.append(Job(line, self._pattern.touch(int(rest)), "rewritten"))
         elif word == "pattern" and rest.isdecimal():
             self._resize(line, int(rest))
+        elif word == "work" and rest:
+            self._begin_work(line, rest)
         elif word == "write" and rest:
             self._write(line, rest)
         elif word == "status":
@@ -169,12 +176,23 @@ class Soul:
             self._answer(line, "is no command", 0.0)
 
     def _resize(self, line: str, mib: int) -> None:
-        most = memory_available_mib(_text("/proc/meminfo")) + self._pattern.mib - _SPARED_MIB
+        if self._fits(line, mib, self._pattern.mib):
+            self._goal_mib = mib
+            self._jobs.append(Job(line, self._pattern.resize(mib), "filled"))
+
+    def _begin_work(self, line: str, text: str) -> None:
+        asked = parse_work(text)
+        if not asked:
+            self._answer(line, "is no command", 0.0)
+        elif asked[0] not in MEMORY_KINDS or self._fits(line, asked[1], self._timed_work.memory_mib):
+            self._jobs.append(Job(line, self._timed_work.run(*asked)))
+
+    def _fits(self, line: str, mib: int, held_mib: int) -> bool:
+        """Whether ``mib`` of memory can be had in place of ``held_mib``; if not, that is the command's answer."""
+        most = memory_available_mib(_text("/proc/meminfo")) + held_mib - _SPARED_MIB
         if mib > most:
             self._answer(line, f"does not fit: {most} MiB are free", 0.0)
-            return
-        self._goal_mib = mib
-        self._jobs.append(Job(line, self._pattern.resize(mib), "filled"))
+        return mib <= most
 
     def _write(self, line: str, text: str) -> None:
         began = time.monotonic()
