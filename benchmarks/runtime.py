@@ -40,7 +40,7 @@ from builder.host.native import compile_libraries
 from builder.places import IMAGES
 from soulpad.base.errors import BadInput, Interrupted, SoulpadError
 from soulpad.base.progress import Progress
-from soulpad.base.units import GIB
+from soulpad.base.units import GIB, MIB, parse_bytes
 from soulpad.cli.main import complain
 from soulpad.cli.output import emit, progress
 from soulpad.session.volume import READ_AHEAD_KIB
@@ -49,6 +49,7 @@ EXAMPLE = "example: sudo .venv/bin/python benchmarks/runtime.py --quick --json"
 INSIDE = "benchmarks.lab.runtime_inside"
 MEMORY_MIB = 512
 PATTERN_MIB = 64
+MOST_SET_MIB = 256
 STORE_BYTES = 8 * GIB  # room for a few checkpoints; the file behind it is sparse
 DIRTY_EXPIRE = Path("/proc/sys/vm/dirty_expire_centisecs")
 
@@ -72,7 +73,13 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
     for name, value in minutes.items():
         if value is not None and not 0 < value <= 1440:
             raise BadInput(f"{value:g} minutes cannot be measured", f"give --{name.replace('_', '-')} 1 or more")
-    return Plan(Load(**asdict(load) | {name: value for name, value in minutes.items() if value}), arguments.runs)
+    set_mib = parse_bytes(arguments.memory_set) // MIB
+    if not 1 <= set_mib <= MOST_SET_MIB:
+        raise BadInput(
+            f"a guest of {MEMORY_MIB} MiB cannot go round {arguments.memory_set}", f"give 1MiB to {MOST_SET_MIB}MiB"
+        )
+    chosen = {"memory_set_mib": set_mib} | {name: value for name, value in minutes.items() if value}
+    return Plan(Load(**asdict(load) | chosen), arguments.runs)
 
 
 def measure(plan: Plan, guest: Path | None, progress: Progress) -> Figures:
@@ -137,6 +144,9 @@ def parser() -> argparse.ArgumentParser:
         "--idle-minutes", type=float, metavar="N", help="how long bytes of idle guests are counted (10)"
     )
     result.add_argument("--busy-minutes", type=float, metavar="N", help="how long those of busy ones are (10)")
+    result.add_argument(
+        "--memory-set", default="128MiB", metavar="SIZE", help="memory that the guest goes round (128MiB)"
+    )
     result.add_argument("--quick", action="store_true", help="a minute of each, and a checkpoint every 20 seconds")
     result.add_argument("--guest", type=Path, metavar="IMAGE", help="the demo guest's disk, if it is made already")
     result.add_argument("--json", action="store_true", help="print one JSON object on stdout")
