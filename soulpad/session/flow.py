@@ -222,7 +222,7 @@ def show_until_over(host: Host, running: RunningParcel) -> EndReason:
     host.console.hide()
     viewer.show()
     checkpoints = PeriodicCheckpoints(
-        lambda: checkpoint_beside(running), ask_for_power_off, tidy=partial(smoothing.smooth, running.parcel)
+        partial(checkpoint_beside, running), ask_for_power_off, tidy=partial(smoothing.smooth, running.parcel)
     )
     inputs.watch(running.parcel.description.suspend_when_idle_minutes, checkpoints.make_one_now)
     host.stopping.on_save(checkpoints.make_one_now)
@@ -245,11 +245,11 @@ def go_on_after_disk_error(host: Host, running: RunningParcel) -> None:
             running.machine.resume()
 
 
-def checkpoint_beside(running: RunningParcel) -> None:
-    """One checkpoint while the session goes on."""
+def checkpoint_beside(running: RunningParcel, can_wait: bool = False) -> None:
+    """One checkpoint while the session goes on. Raises GuestTooBusy where it ``can_wait`` and had better."""
     space.require_room_beside(running.parcel)
     clock = StageClock("checkpoint")
-    generation = machine.checkpoint(running, clock)
+    generation = machine.checkpoint(running, clock, can_wait=can_wait)
     report("checkpoint", generation=generation, stages=clock.seconds)
 
 

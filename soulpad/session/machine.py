@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pwd
 import time
@@ -15,6 +16,7 @@ from soulpad.base.durable import fsync_path
 from soulpad.base.errors import CannotResume, SoulpadError, SuspendFailed
 from soulpad.session import live, retention, space, workingset
 from soulpad.session.parcels import LiveRecord, Parcel
+from soulpad.session.periodic import GuestTooBusy
 from soulpad.session.report import command_line_value, report
 from soulpad.session.stages import StageClock
 from soulpad.session.thispc import ThisPc, vt_hint
@@ -39,6 +41,8 @@ VM_USER = "soulpad-vm"
 # A flush that takes no longer leaves so little that the VM stands still for a moment only; a guest that dirties memory
 # faster than the stick writes is not waited for.
 QUICK_FLUSH_SECONDS = 0.2
+BEARABLE_FLUSH_SECONDS = 1.0
+WORTH_ANOTHER_FLUSH = 0.7
 MOST_FLUSHES = 4
 PRELOAD = Path("/usr/lib/soulpad/lib/libsoulpad-nohuge.so")
 
@@ -114,17 +118,19 @@ def boot_live(parcel: Parcel, hypervisor: Hypervisor, pc: ThisPc, clock: StageCl
     return RunningParcel(parcel, machine, hypervisor, accelerator, generation)
 
 
-def checkpoint(running: RunningParcel, clock: StageClock) -> int:
+def checkpoint(running: RunningParcel, clock: StageClock, *, can_wait: bool = False) -> int:
     """Makes a checkpoint while the session goes on; returns its generation once it is durable and current.
 
     The VM stands still only while its device state is saved and its files are cloned: what is dirty is written before
-    that, and made durable after it. Raises SoulpadError; the session goes on then too.
+    that, and made durable after it. Raises SoulpadError, among them GuestTooBusy if it ``can_wait`` for a calmer guest;
+    the session goes on then too.
     """
     parcel = running.parcel
     staged = live.begin_checkpoint(parcel, parcel.next_generation())
     with live.removed_on_failure(staged):
         touch_for_vm(staged / DEVICE_STATE_NAME)
-        flush_ahead(parcel)
+        if flush_ahead(parcel) > BEARABLE_FLUSH_SECONDS and can_wait:
+            raise GuestTooBusy("the guest writes faster than the stick", "it is tried again in a minute")
         clock.done("flush ahead")
         with standing_still(running.machine):
             running.machine.save_device_state(staged / DEVICE_STATE_NAME)
@@ -185,14 +191,18 @@ def keep_disks_of_ended_guest(running: RunningParcel) -> int:
     return generation
 
 
-def flush_ahead(parcel: Parcel) -> None:
-    """Writes what is dirty while the VM runs, until little is left for the time in which it stands still."""
+def flush_ahead(parcel: Parcel) -> float:
+    """Writes what is dirty while the VM runs, until little is left for the time in which it stands still, or it gets no
+    less; returns the seconds of the last round, which are about those that the rest will take."""
+    took = math.inf
     for _ in range(MOST_FLUSHES):
-        began = time.monotonic()
+        began, before = time.monotonic(), took
         for name in live.running_files(parcel):
             fsync_path(parcel.paths.live / name)
-        if time.monotonic() - began < QUICK_FLUSH_SECONDS:
-            return
+        took = time.monotonic() - began
+        if took < QUICK_FLUSH_SECONDS or took > before * WORTH_ANOTHER_FLUSH:
+            break
+    return took
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from soulpad.base.errors import SoulpadError
 from soulpad.session.battery import Battery, read_battery
 from soulpad.session.report import report
 
@@ -20,8 +21,14 @@ LEAST_INTERVAL_SECONDS = 180.0
 MOST_INTERVAL_SECONDS = 1800.0
 SHARE = 0.05
 LOOK_SECONDS = 10.0
+RETRY_SECONDS = 60.0
+MOST_POSTPONED = 5
 BATTERY_LOW_PERCENT = 10
 BATTERY_EMPTY_PERCENT = 4
+
+
+class GuestTooBusy(SoulpadError):
+    """The guest changes more than the stick can take: a checkpoint now would have it stand still for seconds."""
 
 
 def next_interval(took_seconds: float) -> float:
@@ -30,13 +37,14 @@ def next_interval(took_seconds: float) -> float:
 
 
 class PeriodicCheckpoints:
-    """``make`` makes one checkpoint; ``end_session`` asks for the suspend (the battery is nearly empty); ``tidy`` is
+    """``make`` makes one checkpoint, and may raise GuestTooBusy where its argument says that it can wait;
+    ``end_session`` asks for the suspend (the battery is nearly empty); ``tidy`` is
     called after each checkpoint, and asks its argument now and then whether to go on. All are called in a thread of its
     own, between ``start`` and ``stop``."""
 
     def __init__(
         self,
-        make: Callable[[], None],
+        make: Callable[[bool], None],
         end_session: Callable[[], None],
         battery: Callable[[], Battery | None] = read_battery,
         tidy: Callable[[Callable[[], bool]], object] = lambda go_on: None,
@@ -49,6 +57,7 @@ class PeriodicCheckpoints:
         self._asked = False
         self._ending = False
         self._warned = False
+        self._postponed = 0
         self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
 
     def start(self) -> None:
@@ -78,19 +87,25 @@ class PeriodicCheckpoints:
             if self._ending:  # a checkpoint now would only keep the suspend waiting
                 return
             if self._asked or time.monotonic() >= due:
+                can_wait = not self._asked and self._postponed < MOST_POSTPONED
                 self._asked = False
-                due = time.monotonic() + next_interval(self._make_one())
+                due = time.monotonic() + self._make_one(can_wait)
 
-    def _make_one(self) -> float:
-        """Seconds that it took. A failure, of whatever kind, ends neither the session nor the watch on the battery."""
+    def _make_one(self, can_wait: bool) -> float:
+        """Seconds until the next. No failure, of whatever kind, ends the session or the watch on the battery."""
         began = time.monotonic()
         try:
-            self._make()
+            self._make(can_wait)
+            self._postponed = 0
             self._tidy(lambda: not self._ending)
+        except GuestTooBusy:
+            self._postponed += 1
+            report("checkpoint-postponed", times=self._postponed)
+            return RETRY_SECONDS
         except Exception as error:
             log.warning("no checkpoint could be made: %s", error)
             report("checkpoint-failed", reason=str(error))
-        return time.monotonic() - began
+        return next_interval(time.monotonic() - began)
 
     def _look_at_battery(self) -> None:
         state = self._battery()

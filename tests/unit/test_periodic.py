@@ -20,7 +20,10 @@ from soulpad.session.battery import Battery
 from soulpad.session.periodic import (
     LEAST_INTERVAL_SECONDS,
     MOST_INTERVAL_SECONDS,
+    MOST_POSTPONED,
+    RETRY_SECONDS,
     SHARE,
+    GuestTooBusy,
     PeriodicCheckpoints,
     next_interval,
 )
@@ -38,13 +41,15 @@ class Laboratory:
         self.failure: Exception | None = None
         self.during: Callable[[], None] = lambda: None
         self.made = 0
+        self.could_wait: list[bool] = []
         self.ended = 0
         self.together = 0
         self.rounds = threading.Semaphore(0)
         self.making = threading.Semaphore(0)
         self.checkpoints = PeriodicCheckpoints(self.make, self.end, self.read_battery)
 
-    def make(self) -> None:
+    def make(self, can_wait: bool) -> None:
+        self.could_wait.append(can_wait)
         self.together += 1
         assert self.together == 1, "two at a time"
         self.during()
@@ -127,6 +132,26 @@ def test_after_a_slow_one_the_next_comes_later(laboratory: Laboratory) -> None:
 
 
 # --- when a person asks
+
+
+def test_one_for_which_the_guest_is_too_busy_is_tried_again_soon_and_at_last_made(laboratory: Laboratory) -> None:
+    laboratory.failure = GuestTooBusy("too busy")
+    laboratory.checkpoints.start()
+    laboratory.wait_a_round()
+    laboratory.now += LEAST_INTERVAL_SECONDS
+    laboratory.wait_for_a_checkpoint()
+    for _ in range(MOST_POSTPONED):
+        laboratory.wait_a_round()
+        laboratory.now += RETRY_SECONDS
+        laboratory.wait_for_a_checkpoint()
+    assert laboratory.could_wait == [True] * MOST_POSTPONED + [False]
+
+
+def test_one_that_a_person_asks_for_does_not_wait_for_a_calmer_guest(laboratory: Laboratory) -> None:
+    laboratory.checkpoints.start()
+    laboratory.checkpoints.make_one_now()
+    laboratory.wait_for_a_checkpoint()
+    assert laboratory.could_wait == [False]
 
 
 def test_one_that_is_asked_for_is_made_without_waiting(laboratory: Laboratory) -> None:

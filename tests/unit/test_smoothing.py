@@ -121,7 +121,7 @@ def test_a_session_that_ends_while_its_files_are_smoothed_is_told_to_the_smoothi
             time.sleep(0.001)
         asked.append(go_on())
 
-    checkpoints = PeriodicCheckpoints(lambda: None, lambda: None, lambda: None, tidy)
+    checkpoints = PeriodicCheckpoints(lambda can_wait: None, lambda: None, lambda: None, tidy)
     checkpoints.start()
     checkpoints.make_one_now()
     began.wait()
@@ -132,7 +132,7 @@ def test_a_session_that_ends_while_its_files_are_smoothed_is_told_to_the_smoothi
 def test_a_checkpoint_that_failed_is_not_followed_by_smoothing() -> None:
     failed, tidied = threading.Event(), list[bool]()
 
-    def fail() -> None:
+    def fail(can_wait: bool) -> None:
         failed.set()
         raise SoulpadError("no")
 

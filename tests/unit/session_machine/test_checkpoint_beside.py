@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ import pytest
 from soulpad.base.errors import CannotResume, SoulpadError
 from soulpad.session import live, retention
 from soulpad.session.parcels import Parcel
+from soulpad.session.periodic import GuestTooBusy
 from soulpad.session.stages import StageClock
 from soulpad.session.thispc import ThisPc
 from soulpad.store.checkpoint import (
@@ -152,9 +154,10 @@ def test_the_stages_of_a_checkpoint_tell_how_long_the_machine_stood_still(machin
 
 
 @pytest.mark.parametrize(
-    ("seconds", "flushes"), [((0.1,), 1), ((5.0, 0.1), 2), ((5.0, 5.0, 0.3, 0.1), 4), ((9.0,) * 9, 4)]
+    ("seconds", "flushes"),
+    [((0.1,), 1), ((5.0, 0.1), 2), ((9.0, 5.0, 3.0, 0.3), 4), ((9.0, 9.0), 2), ((9, 6, 4, 2), 4)],
 )
-def test_flushing_goes_on_until_little_is_left_but_never_for_ever(
+def test_flushing_goes_on_while_it_gets_less_until_little_is_left_but_never_for_ever(
     machine: Any,
     parcel: Parcel,
     running: Any,
@@ -174,6 +177,18 @@ def test_flushing_goes_on_until_little_is_left_but_never_for_ever(
     monkeypatch.setattr(machine, "time", SimpleNamespace(monotonic=lambda: now[0]))
     machine.flush_ahead(parcel)
     assert flushed == [parcel.paths.live / RAM_NAME, parcel.paths.live / DISK_NAME] * flushes
+
+
+@pytest.mark.parametrize(("can_wait", "names"), [(True, []), (False, ["pause", "save", "run"])])
+def test_a_guest_that_writes_faster_than_the_stick_does_not_stand_still_for_what_can_wait(
+    machine: Any, parcel: Parcel, running: Any, hypervisor: FakeHypervisor, monkeypatch: pytest.MonkeyPatch,
+    can_wait: bool, names: list[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(machine, "flush_ahead", lambda _parcel: 7.0)
+    with pytest.raises(GuestTooBusy) if can_wait else nullcontext():
+        machine.checkpoint(running, StageClock("checkpoint"), can_wait=can_wait)
+    assert hypervisor.names() == names
+    assert not list(parcel.paths.checkpoints.glob(".*")), "nothing half made stays"
 
 
 # --- failures
