@@ -61,9 +61,9 @@ def advise(console: Console, stick: Stick, pc: ThisPc) -> None:
         return
     judged = verdicts(description, pc)
     refused = sum(verdict.refused for verdict in judged)
-    report("fitness", parcels=len(judged), refused=refused, findings=reported(judged))
     with suppress(SoulpadError):  # whoever cannot be advised can still be asked
         console.advise(advice(judged))
+    report("fitness", parcels=len(judged), refused=refused, findings=reported(judged))
 
 
 # --- judging
