@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from benchmarks.lab.boot_report import facts, report_of, sizes, table
 from benchmarks.lab.boot_run import live, our_way, stock_way
 from benchmarks.lab.figures import Figures
 from benchmarks.lab.hostroot import LAB
+from benchmarks.lab.program import run_benchmark
 from benchmarks.lab.stockhost import assemble, stock_host, timed
 from benchmarks.lab.thismachine import this_machine
 from builder.debian.dib import build_root
@@ -31,11 +31,9 @@ from builder.host.recipe import read_host_recipe
 from builder.pc.profile import find_profile
 from builder.places import IMAGES
 from demo.walk import PASSPHRASE, make_stick
-from soulpad.base.errors import BadInput, Interrupted, SoulpadError
+from soulpad.base.errors import BadInput
 from soulpad.base.progress import Progress
 from soulpad.base.secrets import Secret
-from soulpad.cli.main import complain
-from soulpad.cli.output import emit, progress
 
 EXAMPLE = "example: sudo .venv/bin/python benchmarks/boot.py --json"
 RECIPE = IMAGES / "host.toml"
@@ -111,20 +109,15 @@ def show(report: Figures) -> None:
         console.print(line)
 
 
+def measured(arguments: argparse.Namespace, bar: Progress) -> Figures:
+    """What the command line asks for."""
+    check(arguments)
+    return measure(arguments.runs, not arguments.no_squashfs, bar)
+
+
 def main(argv: Sequence[str]) -> int:
     """Returns the exit code (docs/exit-codes.md)."""
-    arguments = parser().parse_args(argv)
-    try:
-        check(arguments)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a test that gives up leaves nothing behind either
-        with progress() as bar:
-            report = measure(arguments.runs, not arguments.no_squashfs, bar)
-    except SoulpadError as error:
-        return complain(error)
-    except KeyboardInterrupt:
-        return complain(Interrupted("interrupted; nothing is left of it", "run it again when you like"))
-    emit(report) if arguments.json else show(report)
-    return 0
+    return run_benchmark(parser().parse_args(argv), measured, show)
 
 
 if __name__ == "__main__":

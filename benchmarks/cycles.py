@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -27,18 +25,17 @@ from rich.console import Console
 from benchmarks.lab.cycles_load import Load
 from benchmarks.lab.cycles_report import Figures, compared, facts, flat, summary, table
 from benchmarks.lab.cycles_request import Request, Side, Variant
+from benchmarks.lab.program import require_root, run_benchmark
 from benchmarks.lab.storedevice import store_device
 from benchmarks.lab.thismachine import this_machine
 from benchmarks.lab.throttle import SLOW_STICK, Speeds, leave_throttled_group
 from builder.debian.toolbox import Toolbox, toolbox
 from builder.guest.parcels import ParcelRequest, new_parcel
 from builder.places import CACHE, ROOT
-from soulpad.base.errors import BadInput, Interrupted, ProgramFailed, SoulpadError
+from soulpad.base.errors import BadInput, ProgramFailed
 from soulpad.base.progress import Progress
 from soulpad.base.run import start
 from soulpad.base.units import GIB, MIB
-from soulpad.cli.main import complain
-from soulpad.cli.output import emit, progress
 from soulpad.session.smoothing import AIM_EXTENTS
 from soulpad.session.volume import READ_AHEAD_KIB
 
@@ -182,22 +179,16 @@ def show(report: Figures) -> None:
         console.print(line)
 
 
+def measured(arguments: argparse.Namespace, bar: Progress) -> Figures:
+    """What the command line asks for."""
+    plan = plan_of(arguments)
+    require_root()
+    return measure(plan, bar)
+
+
 def main(argv: Sequence[str]) -> int:
     """Returns the exit code (docs/exit-codes.md)."""
-    arguments = parser().parse_args(argv)
-    try:
-        plan = plan_of(arguments)
-        if os.geteuid() != 0:
-            raise BadInput("this benchmark mounts and throttles, which needs root", "run it with sudo")
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a test that gives up leaves nothing behind either
-        with progress() as bar:
-            report = measure(plan, bar)
-    except SoulpadError as error:
-        return complain(error)
-    except KeyboardInterrupt:
-        return complain(Interrupted("interrupted; nothing is left of it", "run it again when you like"))
-    emit(report) if arguments.json else show(report)
-    return 0
+    return run_benchmark(parser().parse_args(argv), measured, show)
 
 
 if __name__ == "__main__":

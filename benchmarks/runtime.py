@@ -8,8 +8,6 @@ time, and run QEMU and libvirt of the stick's host. Needs root; leaves no mount,
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -27,6 +25,7 @@ from benchmarks.lab.chamber import Chamber
 from benchmarks.lab.figures import Figures, medians
 from benchmarks.lab.hostroot import LAB, unpacked_host
 from benchmarks.lab.meeting import together
+from benchmarks.lab.program import require_root, run_benchmark
 from benchmarks.lab.runtime_report import bytes_report, bytes_table, facts, speed_report, speed_table
 from benchmarks.lab.runtime_request import SIDES, Load, Part, Request
 from benchmarks.lab.storedevice import USB_DISK_READ_AHEAD_KIB, set_read_ahead, store_device
@@ -38,11 +37,9 @@ from builder.guest.disk import build_guest
 from builder.guest.parcels import ParcelRequest, new_parcel
 from builder.host.native import compile_libraries
 from builder.places import IMAGES
-from soulpad.base.errors import BadInput, Interrupted, SoulpadError
+from soulpad.base.errors import BadInput
 from soulpad.base.progress import Progress
 from soulpad.base.units import GIB, MIB, parse_bytes
-from soulpad.cli.main import complain
-from soulpad.cli.output import emit, progress
 from soulpad.session.volume import READ_AHEAD_KIB
 
 EXAMPLE = "example: sudo .venv/bin/python benchmarks/runtime.py --quick --json"
@@ -162,22 +159,16 @@ def show(report: Figures) -> None:
         console.print(line)
 
 
+def measured(arguments: argparse.Namespace, bar: Progress) -> Figures:
+    """What the command line asks for."""
+    plan = plan_of(arguments)
+    require_root()
+    return measure(plan, arguments.guest, bar)
+
+
 def main(argv: Sequence[str]) -> int:
     """Returns the exit code (docs/exit-codes.md)."""
-    arguments = parser().parse_args(argv)
-    try:
-        plan = plan_of(arguments)
-        if os.geteuid() != 0:
-            raise BadInput("this benchmark mounts, throttles and changes roots, which needs root", "run it with sudo")
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a test that gives up leaves nothing behind either
-        with progress() as bar:
-            report = measure(plan, arguments.guest, bar)
-    except SoulpadError as error:
-        return complain(error)
-    except KeyboardInterrupt:
-        return complain(Interrupted("interrupted; nothing is left of it", "run it again when you like"))
-    emit(report) if arguments.json else show(report)
-    return 0
+    return run_benchmark(parser().parse_args(argv), measured, show)
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ def test_a_store_that_is_no_mapped_volume_is_left_alone(monkeypatch: pytest.Monk
     monkeypatch.setattr(volume, "read_ahead_file", lambda: tmp_path / "queue" / "read_ahead_kb")
     with precise(wanted=True):
         pass
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_value_is_given_to_the_very_file_that_the_process_holds_open(
