@@ -1,0 +1,38 @@
+"""What can be wrong with a chunk, a pack, a manifest or the place that they come from.
+
+``ChunkMissing`` and ``CorruptChunk`` are for code: whoever asks several sources answers them by asking the next.
+"""
+
+from __future__ import annotations
+
+from soulpad.base.errors import SoulpadError
+
+
+class ChunkMissing(SoulpadError):
+    """No source that was asked has the chunk."""
+
+    exit_code = 70
+
+
+class CorruptChunk(SoulpadError):
+    """A source gave something else than the chunk."""
+
+    exit_code = 71
+
+
+class DamagedPack(SoulpadError):
+    """A pack is cut short, altered, or none."""
+
+    exit_code = 72
+
+
+class DamagedManifest(SoulpadError):
+    """A version's manifest is cut short, altered, or none."""
+
+    exit_code = 73
+
+
+class ForeignDomain(SoulpadError):
+    """What was found belongs to another domain: another key made it."""
+
+    exit_code = 74
