@@ -10,14 +10,22 @@ import fcntl
 import os
 import struct
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 FIEMAP = 0xC020660B
 UNSHARE = 0x40
+PUNCH_HOLE = 0x02 | 0x01  # and keep the size
 _HEAD = struct.Struct("=QQLLLL")  # start, length, flags, mapped extents, room for extents, reserved
 _EXTENT = struct.Struct("=QQQQQLLLL")  # logical, physical, length, 2 reserved, flags, 3 reserved
 _AT_ONCE = 512
 _LAST = 0x1
+_SYNC = 0x1
+UNWRITTEN = 0x800
+# Flags of extents whose place does not tell what is read there: UNKNOWN, DELALLOC, ENCODED, ENCRYPTED, NOT_ALIGNED,
+# INLINE, TAIL (fiemap.rst).
+PLACE_MEANS_NOTHING = 0x2 | 0x4 | 0x8 | 0x80 | 0x100 | 0x200 | 0x400
 _TO_THE_END = (1 << 64) - 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -33,27 +41,51 @@ def extent_count(path: Path) -> int:
     return int(_HEAD.unpack(head)[3])
 
 
-def extents_by_window(path: Path, window_bytes: int) -> Counter[int]:
-    """How many extents begin in each window of the file: the window's number -> count."""
-    found: Counter[int] = Counter()
+class DiskExtent(NamedTuple):
+    """A run of a file's bytes that lie in one piece. ``logical``, ``physical``: bytes from the start of the file and of
+    the file system's device; ``flags``: FIEMAP_EXTENT_*."""
+
+    logical: int
+    physical: int
+    length: int
+    flags: int
+
+
+def disk_extents(path: Path, *, write_first: bool = False) -> Iterator[DiskExtent]:
+    """The file's extents in order; ``write_first``: after what is dirty of it was written. Raises OSError."""
     position, last = 0, False
     with path.open("rb") as file:
         while not last:
             room = bytearray(_HEAD.size + _AT_ONCE * _EXTENT.size)
-            _HEAD.pack_into(room, 0, position, _TO_THE_END - position, 0, 0, _AT_ONCE, 0)
+            _HEAD.pack_into(room, 0, position, _TO_THE_END - position, _SYNC if write_first else 0, 0, _AT_ONCE, 0)
             fcntl.ioctl(file.fileno(), FIEMAP, room)
             mapped = _HEAD.unpack_from(room)[3]
             last = mapped == 0
             for index in range(mapped):
-                logical, _, length, _, _, flags, *_ = _EXTENT.unpack_from(room, _HEAD.size + index * _EXTENT.size)
-                found[logical // window_bytes] += 1
+                logical, physical, length, _, _, flags, *_ = _EXTENT.unpack_from(
+                    room, _HEAD.size + index * _EXTENT.size
+                )
+                yield DiskExtent(logical, physical, length, flags)
                 position, last = logical + length, bool(flags & _LAST)
-    return found
+
+
+def extents_by_window(path: Path, window_bytes: int) -> Counter[int]:
+    """How many extents begin in each window of the file: the window's number -> count."""
+    return Counter(extent.logical // window_bytes for extent in disk_extents(path))
 
 
 def unshare(descriptor: int, offset_bytes: int, length_bytes: int) -> None:
     """Gives what is shared in a range of a file blocks of its own, next to each other as far as there is room. The
     contents do not change, whoever has them mapped. On the disk when it returns. Raises OSError."""
-    if _libc.fallocate64(descriptor, UNSHARE, offset_bytes, length_bytes) != 0:
+    _fallocate(descriptor, UNSHARE, offset_bytes, length_bytes)
+
+
+def punch_hole(descriptor: int, offset_bytes: int, length_bytes: int) -> None:
+    """Makes a range of a file read as zeros and frees its blocks. Raises OSError."""
+    _fallocate(descriptor, PUNCH_HOLE, offset_bytes, length_bytes)
+
+
+def _fallocate(descriptor: int, mode: int, offset_bytes: int, length_bytes: int) -> None:
+    if _libc.fallocate64(descriptor, mode, offset_bytes, length_bytes) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))

@@ -1,0 +1,93 @@
+"""What differs between two files that share their blocks, without reading them: where both lie in the same place.
+
+The answer holds for files that nobody writes to and that both exist while it is used: a place that was freed may hold
+anything. So the maps are asked for each time and never kept, an extent whose place means nothing counts as changed, and
+so does everything where the two are not on one file system or the file system cannot say.
+Source: Linux Documentation/filesystems/fiemap.rst, ioctl_ficlone(2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from soulpad.base.extents import PLACE_MEANS_NOTHING, UNWRITTEN, DiskExtent, disk_extents
+
+ZERO = None  # a place that reads as zeros: a hole, or blocks that were only reserved
+
+
+class Span(NamedTuple):
+    """Bytes of a file, from ``start`` up to ``end``."""
+
+    start: int
+    end: int
+
+
+class Placed(NamedTuple):
+    """A span up to ``end`` that lies ``shift`` bytes further on the device than in the file; ZERO: that reads as zeros.
+    ``known``: whether that tells anything."""
+
+    end: int
+    shift: int | None
+    known: bool
+
+
+def changed_spans(old: Path, new: Path) -> list[Span]:
+    """Where ``new`` may differ from ``old``: all spans that do, and perhaps some that do not; sorted, not touching.
+
+    Beyond the end of the shorter file all is changed. Both must be at rest.
+    """
+    size = new.stat().st_size
+    if old.stat().st_dev != new.stat().st_dev:
+        return whole(size)
+    try:
+        maps = [list(disk_extents(path, write_first=True)) for path in (old, new)]
+    except OSError:
+        return whole(size)
+    shared = min(size, old.stat().st_size)
+    spans = differing(placed(maps[0], shared), placed(maps[1], shared), shared)
+    return joined([*spans, *([Span(shared, size)] if size > shared else [])])
+
+
+def placed(extents: Iterable[DiskExtent], size: int) -> Iterator[Placed]:
+    """The extents as spans that cover ``size`` bytes, holes included."""
+    end = 0
+    for extent in extents:
+        if extent.logical > end:
+            yield Placed(extent.logical, ZERO, True)
+        zero = bool(extent.flags & UNWRITTEN)
+        known = not extent.flags & PLACE_MEANS_NOTHING
+        end = extent.logical + extent.length
+        yield Placed(end, ZERO if zero else extent.physical - extent.logical, known)
+    if end < size:
+        yield Placed(size, ZERO, True)
+
+
+def differing(old: Iterator[Placed], new: Iterator[Placed], size: int) -> Iterator[Span]:
+    """The spans below ``size`` at which two files do not lie in one place, both being covered up to there."""
+    start = 0
+    one, other = next(old, None), next(new, None)
+    while one and other and start < size:
+        end = min(one.end, other.end, size)
+        if end > start and not (one.known and other.known and one.shift == other.shift):
+            yield Span(start, end)
+        start = max(start, end)
+        one = next(old, None) if one.end <= start else one
+        other = next(new, None) if other.end <= start else other
+
+
+def joined(spans: Iterable[Span]) -> list[Span]:
+    """Sorted spans, those that touch in one."""
+    found: list[Span] = []
+    for span in spans:
+        if found and found[-1].end >= span.start:
+            found[-1] = Span(found[-1].start, max(found[-1].end, span.end))
+        else:
+            found.append(span)
+    return found
+
+
+def whole(size: int) -> list[Span]:
+    """All of a file."""
+    return [Span(0, size)] if size else []

@@ -1,0 +1,89 @@
+"""Cutting: images into chunks, and which chunk stands where.
+
+Disks and small files are cut at fixed places: content-defined cuts save a tenth where much was moved about and nothing
+on an ordinary day, and their places tell an observer about the content. Zeros are no chunks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from lookaside.changed import Span, joined
+from lookaside.extentmap import UNIT_BYTES
+
+CHUNK_BYTES = 128 << 10
+CHUNK_UNITS = CHUNK_BYTES // UNIT_BYTES
+_ZEROS = bytes(CHUNK_BYTES)
+
+
+class Piece(NamedTuple):
+    """Part of an image: its first unit, how many, and its content, or None where all of it is zeros."""
+
+    start: int
+    units: int
+    content: bytes | None
+
+
+def pieces(image: Path, spans: Iterable[Span]) -> Iterator[Piece]:
+    """The chunks of ``image`` that ``spans`` touch, in order. Holes are not read. Raises OSError."""
+    size = image.stat().st_size
+    with image.open("rb", buffering=0) as file:
+        for span in on_grid(spans, size):
+            yield from pieces_of_span(file, span)
+
+
+def on_grid(spans: Iterable[Span], image_bytes: int) -> list[Span]:
+    """Spans grown to the places where chunks begin and end, within the image."""
+    return joined(
+        Span(span.start // CHUNK_BYTES * CHUNK_BYTES, min(-(-span.end // CHUNK_BYTES) * CHUNK_BYTES, image_bytes))
+        for span in spans
+        if span.start < image_bytes and span.end > span.start
+    )
+
+
+def pieces_of_span(file: BinaryIO, span: Span) -> Iterator[Piece]:
+    """The pieces of one span that begins and ends where chunks do, or at the image's end."""
+    position = span.start
+    while position < span.end:
+        data = next_data(file, position, span.end)
+        if data > position:
+            yield Piece(position // UNIT_BYTES, units_between(position, data), None)
+            position = data
+            continue
+        end = min(position + CHUNK_BYTES, span.end)
+        content = read_exactly(file, position, end - position)
+        yield Piece(position // UNIT_BYTES, units_between(position, end), content if any_set(content) else None)
+        position = end
+
+
+def next_data(file: BinaryIO, position: int, end: int) -> int:
+    """Where the first chunk from ``position`` on begins that is not all hole; ``end`` if there is none before."""
+    try:
+        found = os.lseek(file.fileno(), position, os.SEEK_DATA)
+    except OSError:  # ENXIO: nothing but a hole up to the end of the file
+        return end
+    return min(found // CHUNK_BYTES * CHUNK_BYTES, end) if found >= position + CHUNK_BYTES else position
+
+
+def units_between(start: int, end: int) -> int:
+    return -(-(end - start) // UNIT_BYTES)
+
+
+def any_set(content: bytes) -> bool:
+    """Whether any byte is not zero."""
+    return content != _ZEROS[: len(content)]
+
+
+def read_exactly(file: BinaryIO, position: int, count: int) -> bytes:
+    """``count`` bytes from ``position``; fewer only at the file's end."""
+    parts = []
+    while count:
+        part = os.pread(file.fileno(), count, position)
+        if not part:
+            break
+        parts.append(part)
+        position, count = position + len(part), count - len(part)
+    return b"".join(parts)
