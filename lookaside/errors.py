@@ -36,3 +36,15 @@ class ForeignDomain(SoulpadError):
     """What was found belongs to another domain: another key made it."""
 
     exit_code = 74
+
+
+class NoRepository(SoulpadError):
+    """There is no repository where one was named, or none can be made there."""
+
+    exit_code = 75
+
+
+class VersionTaken(SoulpadError):
+    """Somebody else made the parcel's next version."""
+
+    exit_code = 76

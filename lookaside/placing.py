@@ -1,0 +1,67 @@
+"""Files that get their names once they are whole and durable, on any file system that may hold a repository.
+
+What a crash leaves: files in the staging folder, which count for nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from pathlib import Path
+from secrets import token_hex
+
+from soulpad.base.durable import fsync_path
+
+_NOREPLACE = 1  # linux/fs.h
+_AT_FDCWD = -100
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def new_name(staging: Path) -> Path:
+    """A name in the staging folder that nobody else uses."""
+    return staging / token_hex(16)
+
+
+def place(content: bytes, path: Path, staging: Path, *, replace: bool = True) -> None:
+    """Makes ``content`` durable as ``path``. Raises FileExistsError if that is there and must not be replaced."""
+    staged = new_name(staging)
+    try:
+        with staged.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        give_name(staged, path, replace=replace)
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+def give_name(staged: Path, path: Path, *, replace: bool = True) -> None:
+    """Gives a durable file its name, durably. Raises FileExistsError if there is one and it must not be replaced."""
+    make_folder(path.parent)
+    if replace:
+        staged.replace(path)  # commit point
+    else:
+        rename_if_free(staged, path)  # commit point
+    fsync_path(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder below one that is there, durably."""
+    if not folder.is_dir():
+        folder.mkdir(exist_ok=True)
+        fsync_path(folder.parent)
+
+
+def rename_if_free(old: Path, new: Path) -> None:
+    """Renames, or raises FileExistsError: of several who try at once one succeeds.
+
+    By renameat2(2); by link(2) where the file system cannot do that (NFS); FAT and exFAT can do the first.
+    """
+    if _libc.renameat2(_AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new), _NOREPLACE) == 0:
+        return
+    number = ctypes.get_errno()
+    if number not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+        raise OSError(number, os.strerror(number), os.fspath(new))
+    os.link(old, new)
+    old.unlink()

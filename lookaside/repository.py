@@ -1,0 +1,197 @@
+"""A repository in a plain folder: packs, manifests, and the line of versions of each parcel.
+
+    soulpad-repository.json      "format": "soulpad-repository/1", "domain": the domain's id in hex
+    packs/ab/NAME                packs (see pack); NAME is the digest of the bytes and begins with ab
+    manifests/ab/NAME            manifests, likewise
+    versions/PARCEL/NUMBER       a version's name and a newline; NUMBER is its sequence, ten digits
+    .staged/                     what is being written; nothing in it counts
+
+The newest version of a parcel is the one with the highest number. Write order: packs, then the manifest, then the
+number, each durable before the next. A number is made only if it is not there (a rename that does not replace), so of
+two writers who make the same version one is told, and nobody needs a lock or a clock.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from lookaside import pack
+from lookaside.domain import ChunkId, Domain, DomainId
+from lookaside.errors import ChunkMissing, DamagedManifest, DamagedPack, ForeignDomain, NoRepository
+from lookaside.manifest import Manifest, VersionName, decode_manifest, version_name
+from lookaside.pack import Entry, PackName
+from lookaside.placing import place
+from soulpad.base.errors import UnknownFormat
+
+DESCRIPTION = "soulpad-repository.json"
+FORMAT = "soulpad-repository/1"
+PACKS, MANIFESTS, VERSIONS, STAGED = "packs", "manifests", "versions", ".staged"
+NUMBER_DIGITS = 10
+
+
+class Repository:
+    """An opened repository. A ``ChunkSource`` too."""
+
+    def __init__(self, root: Path, domain: Domain) -> None:
+        self.root = root
+        self.domain = domain
+        self._places: dict[ChunkId, tuple[PackName, Entry]] | None = None
+
+    @classmethod
+    def create(cls, root: Path, domain: Domain) -> Repository:
+        """A new one in ``root``, which may be there if it is empty. Raises NoRepository, OSError."""
+        root.mkdir(parents=True, exist_ok=True)
+        if any(root.iterdir()):
+            raise NoRepository(f"{root} is not empty, so no repository is made in it.", "name a new or an empty folder")
+        for name in (PACKS, MANIFESTS, VERSIONS, STAGED):
+            (root / name).mkdir()
+        content = json.dumps({"format": FORMAT, "domain": domain.public_id.hex()}, indent=1) + "\n"
+        place(content.encode(), root / DESCRIPTION, root / STAGED)  # commit point: from now on it is a repository
+        return cls(root, domain)
+
+    @classmethod
+    def open(cls, root: Path, domain: Domain) -> Repository:
+        """The one in ``root``. Raises NoRepository, UnknownFormat, ForeignDomain."""
+        if domain_id_of(root) != domain.public_id:
+            raise ForeignDomain(f"The repository {root} belongs to another key.", "give the key that it was made with")
+        return cls(root, domain)
+
+    @property
+    def name(self) -> str:
+        return str(self.root)
+
+    # --- versions
+
+    def parcels(self) -> list[str]:
+        """The UUIDs of the parcels that have versions here, sorted."""
+        folders = (self.root / VERSIONS).iterdir()
+        return sorted(folder.name for folder in folders if any(numbered(folder)))
+
+    def versions(self, parcel: str) -> dict[int, VersionName]:
+        """The parcel's versions by their numbers, in order. Raises DamagedManifest."""
+        folder = self.root / VERSIONS / parcel
+        return {number: read_name(folder / digits(number)) for number in sorted(numbered(folder))}
+
+    def newest(self, parcel: str) -> VersionName | None:
+        """The parcel's newest version; None: it has none here."""
+        folder = self.root / VERSIONS / parcel
+        number = max(numbered(folder), default=None)
+        return None if number is None else read_name(folder / digits(number))
+
+    def manifest(self, name: VersionName) -> Manifest:
+        """A version's manifest, proved by its name. Raises DamagedManifest, ForeignDomain, UnknownFormat."""
+        try:
+            encoded = self.path(MANIFESTS, name).read_bytes()
+        except FileNotFoundError:
+            raise DamagedManifest(
+                f"The manifest of version {name[:12]} is not in {self.root}.", "use another copy of the repository"
+            ) from None
+        if version_name(encoded) != name:
+            raise DamagedManifest(
+                f"The manifest of version {name[:12]} in {self.root} was altered.", "use another copy of the repository"
+            )
+        return decode_manifest(self.domain, encoded)
+
+    # --- chunks
+
+    def get(self, chunk_id: ChunkId) -> bytes:
+        """A chunk's content. Raises ChunkMissing, CorruptChunk."""
+        found = self.places().get(chunk_id)
+        if found is None:
+            raise ChunkMissing(f"chunk {chunk_id.hex()[:12]} is not in {self.root}")
+        name, entry = found
+        try:
+            with self.path(PACKS, name).open("rb") as file:
+                body = pack.read_at(file, entry.body_offset, entry.body_bytes)
+        except FileNotFoundError:
+            raise ChunkMissing(f"pack {name[:12]} is not in {self.root} any more") from None
+        return pack.open_chunk(self.domain, entry, pack.require_body(entry, body))
+
+    def has(self, chunk_id: ChunkId) -> bool:
+        return chunk_id in self.places()
+
+    def places(self) -> dict[ChunkId, tuple[PackName, Entry]]:
+        """Where each chunk is, by the packs' own tables. Packs that cannot be read are left out."""
+        if self._places is None:
+            self._places = {}
+            for name in self.packs():
+                with suppress(DamagedPack, UnknownFormat, OSError):
+                    self.take_up(name, self.entries(name))
+        return self._places
+
+    def take_up(self, name: PackName, entries: list[Entry]) -> None:
+        """From now on the pack's chunks are found."""
+        for entry in entries:
+            self.places().setdefault(entry.chunk_id, (name, entry))
+
+    def entries(self, name: PackName) -> list[Entry]:
+        """The chunks that a pack lists. Raises DamagedPack, UnknownFormat, OSError."""
+        path = self.path(PACKS, name)
+        with path.open("rb") as file:
+            return pack.read_entries(file, path.stat().st_size)
+
+    def packs(self) -> Iterator[PackName]:
+        """The names of all packs."""
+        for folder in (self.root / PACKS).iterdir():
+            for path in folder.iterdir():
+                if is_digest(path.name):
+                    yield PackName(path.name)
+
+    def path(self, kind: str, name: str) -> Path:
+        """Where a pack or a manifest lies."""
+        return self.root / kind / name[:2] / name
+
+    @property
+    def staging(self) -> Path:
+        """Where files are written before they have their names."""
+        return self.root / STAGED
+
+
+def domain_id_of(root: Path) -> DomainId:
+    """The domain that the repository in ``root`` says it belongs to. Raises NoRepository, UnknownFormat."""
+    try:
+        fields = json.loads((root / DESCRIPTION).read_bytes())
+        found, domain_id = str(fields["format"]), bytes.fromhex(fields["domain"])
+    except FileNotFoundError:
+        raise NoRepository(f"{root} is no repository: it has no {DESCRIPTION}.", "look at its name") from None
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise NoRepository(
+            f"{root} is no repository that can be read: {DESCRIPTION}: {error}.", "soulpad recover saves what is whole"
+        ) from None
+    if found != FORMAT:
+        raise UnknownFormat(f"{root} is of format {found!r}, this program reads {FORMAT!r}.", "use a newer soulpad")
+    return DomainId(domain_id)
+
+
+def numbered(folder: Path) -> Iterator[int]:
+    """The numbers of the versions in a parcel's folder."""
+    with suppress(FileNotFoundError):
+        for path in folder.iterdir():
+            if len(path.name) == NUMBER_DIGITS and path.name.isdecimal():
+                yield int(path.name)
+
+
+def digits(number: int) -> str:
+    """A version's number as its file is called."""
+    return f"{number:0{NUMBER_DIGITS}d}"
+
+
+def read_name(path: Path) -> VersionName:
+    """The version that a file names. Raises DamagedManifest."""
+    try:
+        text = path.read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    if not is_digest(text):
+        raise DamagedManifest(
+            f"{path} does not name a version.", "soulpad recover finds the versions by their manifests"
+        )
+    return VersionName(text)
+
+
+def is_digest(text: str) -> bool:
+    """Whether this is a name made of a digest."""
+    return len(text) == 64 and not set(text) - set("0123456789abcdef")
