@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -20,20 +16,13 @@ from soulpad.session.thispc import ThisPc
 from soulpad.store.checkpoint import CheckpointManifest, Occasion, SuspendedState
 from soulpad.store.layout import ParcelPaths
 from soulpad.store.parcel import Disk, Machine, ParcelDescription
-
-LOADS_LIBVIRT = ("soulpad.vm.hypervisor", "soulpad.session.machine", "soulpad.session.choices")
+from tests.unit.stand_ins import load
 
 
 @pytest.fixture(scope="module")
-def choices() -> Iterator[Any]:
-    """The module under test; libvirt, of which it needs nothing, is on the stick's host only."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("libvirt", "libvirt_qemu"):
-            if importlib.util.find_spec(name) is None:
-                patch.setitem(sys.modules, name, ModuleType(name))
-        yield importlib.import_module("soulpad.session.choices")
-        for name in LOADS_LIBVIRT:
-            sys.modules.pop(name, None)
+def choices() -> Any:
+    """The module under test, which needs nothing of libvirt."""
+    return load("soulpad.session.choices")
 
 
 class FakeConsole:
