@@ -21,6 +21,7 @@ from soulpad.session import (
     live,
     machine,
     parcels,
+    publicfacts,
     smoothing,
     space,
     stages,
@@ -84,6 +85,7 @@ def run_session(console: Console, libvirt_root: Path) -> None:
             running = start(host, parcel, clock, go_back=go_back)
             reason = live_until_over(host, running, root, clock)
             end(host, running, root, reason)
+            publicfacts.keep_true(host.stick, root)
         farewell(console)
     except (PowerOffAsked, StopRequested):
         report("stopped-before-session")
@@ -222,7 +224,7 @@ def show_until_over(host: Host, running: RunningParcel) -> EndReason:
     host.console.hide()
     viewer.show()
     checkpoints = PeriodicCheckpoints(
-        partial(checkpoint_beside, running), ask_for_power_off, tidy=partial(smoothing.smooth, running.parcel)
+        partial(checkpoint_and_tell, host, running), ask_for_power_off, tidy=partial(smoothing.smooth, running.parcel)
     )
     inputs.watch(running.parcel.description.suspend_when_idle_minutes, checkpoints.make_one_now)
     host.stopping.on_save(checkpoints.make_one_now)
@@ -243,6 +245,12 @@ def go_on_after_disk_error(host: Host, running: RunningParcel) -> None:
         report("disk-error")
         with suppress(SoulpadError):  # it has ended meanwhile
             running.machine.resume()
+
+
+def checkpoint_and_tell(host: Host, running: RunningParcel, can_wait: bool) -> None:
+    """One checkpoint; what it asks of a PC is public from then on, for the power may be cut."""
+    checkpoint_beside(running, can_wait)
+    publicfacts.keep_true(host.stick, running.parcel.paths.root)
 
 
 def checkpoint_beside(running: RunningParcel, can_wait: bool = False) -> None:

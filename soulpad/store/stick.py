@@ -32,8 +32,8 @@ STORE_LABEL = "parcels"
 
 @dataclass(frozen=True)
 class ParcelRequirement:
-    """What a PC must have to resume this parcel: said before the passphrase. ``vmm``: the QEMU that suspended it, when
-    the parcel was put on the stick suspended."""
+    """What a PC must have to resume this parcel: said before the passphrase. ``vmm``: the QEMU that suspended it, if it
+    is suspended."""
 
     uuid: str
     cpu_model: str
