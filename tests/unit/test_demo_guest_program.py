@@ -200,10 +200,13 @@ def test_keys_on_the_console_are_reported_and_obeyed(tmp_path: Path) -> None:
     assert guest.next("done")["command"] == "verify"
 
 
+BROWSE_NONSENSE = ["browse", "browse 4", "browse 4 2", "browse 4 0", "browse many some", "browse 9 1 1"]
 WORK_NONSENSE = ["work", "work memory-write", "work memory-burn 2", "work disk-read 0", "work disk-write 1 2 3"]
 
 
-@pytest.mark.parametrize("line", ["dance", "touch", "touch -1", "pattern many", "write", *WORK_NONSENSE])
+@pytest.mark.parametrize(
+    "line", ["dance", "touch", "touch -1", "pattern many", "write", *WORK_NONSENSE, *BROWSE_NONSENSE]
+)
 def test_nonsense_is_answered_and_harms_nothing(tmp_path: Path, line: str) -> None:
     guest = Guest(tmp_path)
     guest.next("done")
@@ -263,6 +266,20 @@ def test_work_of_another_size_begins_with_memory_and_file_of_that_size(tmp_path:
         assert guest.next("done")["result"] == f"{line[-1]} MiB"
     assert guest.soul._timed_work.memory_mib == 3
     assert (tmp_path / "home/work").stat().st_size == MIB
+
+
+def test_browsing_goes_on_beside_everything_else_and_says_each_round(tmp_path: Path) -> None:
+    guest = Guest(tmp_path)
+    guest.next("done")
+    guest.say("browse 6 1")
+    assert guest.next("done")["result"] == "browsing"
+    rounds = [guest.next("round") for _ in range(3)]
+    assert [one["number"] for one in rounds] == [1, 2, 3] and all(one["ok"] for one in rounds)
+    guest.say("verify")
+    assert guest.next("done")["result"] == "2 MiB are as they were"
+    guest.say("browse 3 1")
+    assert guest.next("done")["result"] == "browsing"
+    assert guest.next("round")["number"] == 1
 
 
 def test_work_that_cannot_be_done_is_answered_and_survived(tmp_path: Path) -> None:
