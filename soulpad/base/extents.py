@@ -10,6 +10,8 @@ import fcntl
 import os
 import struct
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 FIEMAP = 0xC020660B
@@ -24,6 +26,15 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate64.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
 
 
+@dataclass(frozen=True)
+class Extent:
+    """``length_bytes`` of a file from ``logical_bytes`` on lie at ``physical_bytes`` of its file system's device."""
+
+    logical_bytes: int
+    physical_bytes: int
+    length_bytes: int
+
+
 def extent_count(path: Path) -> int:
     """How many extents the file has; a run of blocks that is shared in part counts once for each part. What is dirty
     in the page cache is counted as it was before. Raises OSError where the file system cannot say."""
@@ -35,7 +46,12 @@ def extent_count(path: Path) -> int:
 
 def extents_by_window(path: Path, window_bytes: int) -> Counter[int]:
     """How many extents begin in each window of the file: the window's number -> count."""
-    found: Counter[int] = Counter()
+    return Counter(extent.logical_bytes // window_bytes for extent in extents(path))
+
+
+def extents(path: Path) -> Iterator[Extent]:
+    """Where the file's bytes lie, in the order of the file, without its holes. What is dirty in the page cache is told
+    as it was before. Raises OSError where the file system cannot say."""
     position, last = 0, False
     with path.open("rb") as file:
         while not last:
@@ -45,10 +61,11 @@ def extents_by_window(path: Path, window_bytes: int) -> Counter[int]:
             mapped = _HEAD.unpack_from(room)[3]
             last = mapped == 0
             for index in range(mapped):
-                logical, _, length, _, _, flags, *_ = _EXTENT.unpack_from(room, _HEAD.size + index * _EXTENT.size)
-                found[logical // window_bytes] += 1
+                logical, physical, length, _, _, flags, *_ = _EXTENT.unpack_from(
+                    room, _HEAD.size + index * _EXTENT.size
+                )
+                yield Extent(logical, physical, length)
                 position, last = logical + length, bool(flags & _LAST)
-    return found
 
 
 def unshare(descriptor: int, offset_bytes: int, length_bytes: int) -> None:
