@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -156,6 +157,22 @@ def test_a_partition_that_cannot_be_written_is_reported_and_fails_nothing(
 def test_a_store_without_a_parcel_leaves_the_description_as_it_is(esp: Esp, tmp_path: Path) -> None:
     keep_true(STICK, tmp_path / "empty")
     assert esp.read(STICK) == describe(MADE) and [event for event, _ in esp.reports] == ["public-facts-stale"]
+
+
+def test_the_boot_partition_is_let_go_whatever_happens_while_it_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[list[str]] = []
+    temporary = tempfile.TemporaryDirectory
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", lambda dir: temporary(dir=tmp_path))
+    monkeypatch.setattr(publicfacts, "run", lambda argv: calls.append([str(word) for word in argv]))
+    monkeypatch.setattr(publicfacts, "esp_of", lambda _stick: Path("/dev/sdb2"))
+    with pytest.raises(OSError), publicfacts.writable_esp(STICK):
+        raise OSError(28, "ENOSPC")
+    [mount, unmount] = calls
+    assert mount[:4] == ["mount", "-t", "vfat", "-o"] and mount[5] == "/dev/sdb2"
+    assert {"rw", "sync", "nosuid", "noexec"} <= set(mount[4].split(","))
+    assert unmount == ["umount", mount[6]] and not Path(mount[6]).exists()
 
 
 def test_a_name_that_a_power_cut_left_is_neither_used_nor_removed(tmp_path: Path) -> None:
