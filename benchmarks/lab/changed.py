@@ -42,7 +42,7 @@ def suspend_figures(parcel: Parcel, suspended: Measurement) -> Figures:
         "suspend_written_bytes": written,
         "changed_bytes": changed,
         "allowed_bytes": allowed_bytes(changed),
-        "suspend_written_into": into | {"all_else_bytes": written - sum(into.values())},
+        "suspend_written_into": into | {"all_else_bytes": max(0, written - sum(into.values()))},
     }
 
 
