@@ -40,6 +40,7 @@ from builder.places import IMAGES
 from soulpad.base.errors import BadInput
 from soulpad.base.progress import Progress
 from soulpad.base.units import GIB, MIB, parse_bytes
+from soulpad.session import writeback
 from soulpad.session.volume import READ_AHEAD_KIB
 
 EXAMPLE = "example: sudo .venv/bin/python benchmarks/runtime.py --quick --json"
@@ -102,6 +103,7 @@ def measure_part(
     tools = toolbox(progress)
     with ExitStack() as cleanup:
         requests: dict[str, dict[str, Any]] = {}
+        held: list[Path] = []
         for side in SIDES[part]:
             parcel = new_parcel(ParcelRequest("benchmark", disk), disk, MEMORY_MIB)
             folder = scratch / f"{part}-{side}"
@@ -109,7 +111,9 @@ def measure_part(
             throttled = cleanup.enter_context(store_device(folder, STORE_BYTES, parcel.tree(), tools))
             device = cleanup.enter_context(usb_queue(throttled))
             set_read_ahead(device, USB_DISK_READ_AHEAD_KIB if side == "plain" else READ_AHEAD_KIB)
+            held += [] if side == "plain" else [device]
             requests[side] = Request(part, side, device, throttled, plan.limits, PATTERN_MIB, plan.load).to_fields()
+        cleanup.enter_context(writeback.held_back(*held))
         progress.step(f"{part}: starting {len(requests)} guests")
         return dict(together(chamber, INSIDE, requests, progress))
 
