@@ -49,7 +49,6 @@ MEMORY_MIB = 512
 PATTERN_MIB = 64
 MOST_SET_MIB = 256
 STORE_BYTES = 8 * GIB  # room for a few checkpoints; the file behind it is sparse
-DIRTY_EXPIRE = Path("/proc/sys/vm/dirty_expire_centisecs")
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ def report_of(plan: Plan, machine: Figures, speed: Sequence[dict[str, Any]], tra
         "memory_mib": MEMORY_MIB,
         "load": asdict(plan.load),
         "throttle": {"limits": plan.limits.to_fields(), "measured": medians([answer["speeds"] for answer in answers])},
-        "dirty_expire_seconds": int(DIRTY_EXPIRE.read_text()) / 100,
+        "waiting_bytes": writeback.bound_bytes(writeback.SLOW_BYTES_PER_SECOND),
         "speed": speed_report(turns, plan.load.work_seconds),
         "bytes": bytes_report(traffic),
         "turns": turns,

@@ -20,7 +20,7 @@ from soulpad.session.parcels import LiveRecord, Parcel
 from soulpad.session.periodic import GuestTooBusy
 from soulpad.session.report import command_line_value, report
 from soulpad.session.stages import StageClock
-from soulpad.session.thispc import ThisPc, vt_hint
+from soulpad.session.thispc import ThisPc, memory_facts, vt_hint
 from soulpad.session.viewer import SPICE_SOCKET
 from soulpad.session.workingset import Companion
 from soulpad.store.checkpoint import (
@@ -131,7 +131,7 @@ def checkpoint(running: RunningParcel, clock: StageClock, *, can_wait: bool = Fa
     staged = live.begin_checkpoint(parcel, parcel.next_generation())
     with live.removed_on_failure(staged):
         touch_for_vm(staged / DEVICE_STATE_NAME)
-        if flush_ahead(parcel) > BEARABLE_BYTES and can_wait:
+        if flush_ahead(parcel) > bearable_bytes(memory_facts()["available_mib"]) and can_wait:
             raise GuestTooBusy("the guest writes faster than the stick", "it is tried again in a minute")
         memory = live.clone_ahead(parcel, staged)
         clock.done("flush ahead")
@@ -207,6 +207,12 @@ def flush_ahead(parcel: Parcel) -> int:
         if left_bytes <= LITTLE_BYTES or left_bytes > before_bytes * WORTH_ANOTHER_FLUSH:
             break
     return left_bytes
+
+
+def bearable_bytes(available_mib: int) -> int:
+    """How much may be copied while the VM stands still, on a PC with so much memory to spare: the kernel slows down who
+    has much more of it dirty than that, both originals and copies."""
+    return min(BEARABLE_BYTES, available_mib * MIB // 8)
 
 
 def dirty_bytes(parcel: Parcel) -> int:

@@ -11,19 +11,26 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+from soulpad.base.units import MIB, SECTOR_BYTES
 
 log = logging.getLogger("soulpad.session")
 
 VM = Path("/proc/sys/vm")
 BDI = Path("/sys/class/bdi")
+BLOCK = Path("/sys/class/block")
 EXPIRE_SECONDS = 3600  # longer than checkpoints ever lie apart: age alone is no reason to write
 # What a suspend may have left to write, in seconds of the stick's writing.
 SUSPEND_SECONDS = 25
-# Of a stick that was not yet seen writing: a cheap one.
+# Of a stick that was not yet seen writing: a cheap one. A worse one has no smaller bound than the least: what a guest
+# goes round would be written for ever.
 SLOW_BYTES_PER_SECOND = 10_000_000
+LEAST_BYTES = 100_000_000
+WORTH_MEASURING_BYTES = 16 * MIB
 # Of what memory is free or holds files. A guest that changes more is slowed to what the stick takes; PCs with little
 # memory come here first, and the bound is then half of it (the kernel sees to that).
 MOST_CHANGED_PERCENT = 40
@@ -34,7 +41,12 @@ TWINS = ("dirty_bytes", "dirty_ratio", "dirty_background_bytes", "dirty_backgrou
 
 def bound_bytes(write_bytes_per_second: float) -> int:
     """So much changed memory may wait for a checkpoint, on a stick of that speed."""
-    return int(write_bytes_per_second * SUSPEND_SECONDS)
+    return max(LEAST_BYTES, int(write_bytes_per_second * SUSPEND_SECONDS))
+
+
+def fitted_bound(written_bytes: int, seconds: float) -> int | None:
+    """The bound for a stick that took so long for so much; None where that was too little to tell."""
+    return bound_bytes(written_bytes / seconds) if written_bytes >= WORTH_MEASURING_BYTES else None
 
 
 def settings(bound: int) -> dict[str, str]:
@@ -57,6 +69,26 @@ def held_back(*stores: Path) -> Iterator[None]:
         for name, value in settings(bound_bytes(SLOW_BYTES_PER_SECOND) * len(stores)).items():
             put(VM / name, value)
         yield
+
+
+@contextmanager
+def fitted_to_stick(store: Path) -> Iterator[None]:
+    """Within ``held_back``: fits the bound to the speed at which the block, a checkpoint, writes to the device."""
+    before_bytes, began = written_bytes(store), time.monotonic()
+    try:
+        yield
+    finally:
+        if bound := fitted_bound(written_bytes(store) - before_bytes, time.monotonic() - began):
+            put(VM / "dirty_background_bytes", str(bound))
+
+
+def written_bytes(device: Path) -> int:
+    """What was written to a block device so far; 0 where nobody knows (Linux Documentation/block/stat.rst)."""
+    try:
+        fields = (BLOCK / device.resolve().name / "stat").read_text().split()
+    except OSError:
+        return 0
+    return int(fields[6]) * SECTOR_BYTES
 
 
 def bdi_of(device: Path) -> Path:

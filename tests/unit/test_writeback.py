@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,47 @@ def test_of_twins_only_the_one_that_counts_is_put_back() -> None:
     found = {Path(name): value for name, value in LINUX.items()} | {Path("min_ratio"): "0"}
     kept = {path.name for path in writeback.to_restore(found)}
     assert kept == {"dirty_background_ratio", "dirty_ratio", "dirty_expire_centisecs", "min_ratio"}
+
+
+@pytest.mark.parametrize(
+    ("written_mib", "seconds", "at_least", "at_most"),
+    [(100, 10.0, 25 * 10, 25 * 11), (2000, 10.0, 25 * 200, 25 * 210), (50, 50.0, 100, 100), (16, 0.1, 4000, 4200)],
+)
+def test_the_bound_follows_what_the_stick_is_seen_to_do(
+    written_mib: int, seconds: float, at_least: int, at_most: int
+) -> None:
+    bound = writeback.fitted_bound(written_mib << 20, seconds)
+    assert bound and at_least <= bound / 1e6 <= at_most
+
+
+def test_a_checkpoint_of_an_idle_guest_tells_nothing_of_the_stick() -> None:
+    assert writeback.fitted_bound(writeback.WORTH_MEASURING_BYTES - 1, 0.001) is None
+    assert writeback.fitted_bound(0, 0.0) is None
+
+
+@pytest.mark.parametrize("failure", [None, OSError])
+def test_a_checkpoint_fits_the_bound_even_if_it_failed(
+    kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: type[Exception] | None
+) -> None:
+    stat = tmp_path / "block" / "null" / "stat"
+    stat.parent.mkdir(parents=True)
+    monkeypatch.setattr(writeback, "BLOCK", tmp_path / "block")
+    kernel.add(NULL)
+
+    def traffic(written_sectors: int) -> None:
+        stat.write_text(f"1 0 8 0 1 0 {written_sectors} 0 0 0 0 0 0 0 0 0 0\n")
+
+    traffic(1000)
+    refused = nullcontext() if failure is None else pytest.raises(failure)
+    with writeback.held_back(NULL), refused, writeback.fitted_to_stick(NULL):
+        traffic(1000 + (32 << 20) // 512)
+        if failure:
+            raise failure
+    assert kernel.get("dirty_background_bytes") > writeback.bound_bytes(writeback.SLOW_BYTES_PER_SECOND)
+
+
+def test_a_device_of_which_nothing_is_known_is_no_reason_for_a_checkpoint_to_fail(tmp_path: Path) -> None:
+    assert writeback.written_bytes(tmp_path / "nowhere") == 0
 
 
 def test_a_kernel_without_such_settings_is_no_reason_to_end_a_session(

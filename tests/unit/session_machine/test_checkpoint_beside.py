@@ -172,6 +172,11 @@ def test_flushing_goes_on_while_it_gets_less_until_little_is_left_but_never_for_
     assert flushed == [live_folder / RAM_NAME, live_folder / DISK_NAME] * flushes
 
 
+def test_a_small_pc_copies_less_while_the_machine_stands_still(machine: Any) -> None:
+    small, middling, large = (machine.bearable_bytes(mib) for mib in (500, 1200, 16000))
+    assert small < middling < large == machine.BEARABLE_BYTES
+
+
 @pytest.mark.parametrize(("can_wait", "names"), [(True, []), (False, ["pause", "save", "run"])])
 def test_a_guest_that_writes_faster_than_the_stick_does_not_stand_still_for_what_can_wait(
     machine: Any, parcel: Parcel, running: Any, hypervisor: FakeHypervisor, monkeypatch: pytest.MonkeyPatch,
