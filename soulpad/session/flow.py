@@ -28,6 +28,7 @@ from soulpad.session import (
     viewer,
     volume,
     warming,
+    writeback,
 )
 from soulpad.session.auxiliary import find_key
 from soulpad.session.choices import (
@@ -257,7 +258,8 @@ def checkpoint_beside(running: RunningParcel, can_wait: bool = False) -> None:
     """One checkpoint while the session goes on. Raises GuestTooBusy where it ``can_wait`` and had better."""
     space.require_room_beside(running.parcel)
     clock = StageClock("checkpoint")
-    generation = machine.checkpoint(running, clock, can_wait=can_wait)
+    with writeback.fitted_to_stick(volume.MAPPED):
+        generation = machine.checkpoint(running, clock, can_wait=can_wait)
     report("checkpoint", generation=generation, stages=clock.seconds)
 
 

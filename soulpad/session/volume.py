@@ -15,6 +15,7 @@ from soulpad.base.errors import ProgramFailed, StoreDamaged, WrongPassphrase
 from soulpad.base.run import run
 from soulpad.base.secrets import Secret
 from soulpad.base.units import MIB
+from soulpad.session import writeback
 from soulpad.session.thispc import Stick
 
 MAPPING = "soulpad-parcels"
@@ -61,7 +62,8 @@ def mounted() -> Iterator[Path]:
         ) from None
     try:
         read_ahead_file().write_text(str(READ_AHEAD_KIB))
-        yield MOUNT_POINT
+        with writeback.held_back(MAPPED):
+            yield MOUNT_POINT
     finally:
         run(["umount", MOUNT_POINT])
         run(["cryptsetup", "close", MAPPING])

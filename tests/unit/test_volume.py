@@ -11,7 +11,7 @@ import pytest
 from soulpad.base.errors import ProgramFailed, SoulpadError, StoreDamaged, WrongPassphrase
 from soulpad.base.run import Argument, Result
 from soulpad.base.secrets import Secret
-from soulpad.session import volume
+from soulpad.session import volume, writeback
 from soulpad.session.thispc import Stick
 
 STICK = Stick(Path("/dev/sdb"), Path("/dev/sdb5"), "0badcafe")
@@ -45,6 +45,8 @@ def programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Programs:
     monkeypatch.setattr(volume, "run", noted.run)
     monkeypatch.setattr(volume, "MOUNT_POINT", tmp_path / "store")
     monkeypatch.setattr(volume, "read_ahead_file", lambda: tmp_path / "read_ahead_kb")
+    monkeypatch.setattr(writeback, "VM", tmp_path / "vm")
+    monkeypatch.setattr(volume, "MAPPED", Path("/dev/null"))
     return noted
 
 
