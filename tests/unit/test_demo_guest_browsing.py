@@ -62,6 +62,16 @@ def test_a_round_rewrites_a_quarter_of_what_is_hot_and_nothing_else() -> None:
     assert 0.2 < changed * 4096 / (2 * MIB) < 0.3
 
 
+def test_no_round_writes_what_an_earlier_one_wrote() -> None:
+    browsing = opened(6, 2)
+    number, at, length = browsing._pieces[0]
+    seen = set()
+    for _ in range(6):
+        seen.add(bytes(browsing._heaps[number][at : at + length]))
+        sound(browsing)
+    assert len(seen) == 6
+
+
 def test_a_bit_that_changed_while_nobody_looked_is_noticed() -> None:
     browsing = opened(6, 2)
     sound(browsing)

@@ -136,7 +136,7 @@ class Soul:
             _step_back()
 
     def _work(self) -> None:
-        """A slice of the oldest job, or of what never ends: the checking, and the browsing that was begun."""
+        """A slice of the oldest job, or of what never ends: the browsing that was begun, else the checking."""
         deadline = min(time.monotonic() + _SLICE_SECONDS, self._next_tick)
         while self._jobs:
             job = self._jobs[0]
@@ -147,11 +147,13 @@ class Soul:
                 self._finish(self._jobs.pop(0), end.value)
             if time.monotonic() >= deadline:
                 return
-        if self._trickle_due_mib > 0:
+        if self._browsing:  # it checks its own memory, and must not wait for the processor
+            self._browse(self._browsing)
+            while time.monotonic() < deadline:
+                self._browse(self._browsing)
+        elif self._trickle_due_mib > 0:
             self._trickle_due_mib -= 1
             next(self._trickle)
-        while self._browsing and time.monotonic() < deadline:
-            self._browse(self._browsing)
 
     def _browse(self, browsing: Browsing) -> None:
         if not self._round:
