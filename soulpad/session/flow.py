@@ -276,7 +276,7 @@ def end(host: Host, running: RunningParcel, root: Path, reason: EndReason) -> No
         case "shut-down":
             generation = machine.keep_disks_of_ended_guest(running)
         case "crashed":
-            running.companion.stop()
+            machine.drop_memory_of_ended_guest(running)
             raise machine_crashed()
     stages.append_to_log(root / STAGE_LOG, clock, running.parcel.description.uuid, generation)
     report("suspended" if reason == "asked" else "ended", generation=generation, stages=clock.seconds)

@@ -185,14 +185,20 @@ def save_device_state(running: RunningParcel, path: Path) -> None:
 def keep_disks_of_ended_guest(running: RunningParcel) -> int:
     """The guest shut itself down: its disks become a checkpoint that starts cold. Returns the generation."""
     parcel, folder = running.parcel, running.parcel.paths.live
-    running.companion.stop()
-    for name in (RAM_NAME, WORKING_SET_NAME, DEVICE_STATE_NAME):  # a suspend that failed may have left the last
-        (folder / name).unlink(missing_ok=True)
+    drop_memory_of_ended_guest(running)
     manifest = manifest_of(running, folder, "shut-down", None)
     live.flush(folder, manifest)
     generation = live.commit(parcel, manifest)
     retention.prune(parcel)
     return generation
+
+
+def drop_memory_of_ended_guest(running: RunningParcel) -> None:
+    """Its memory belongs to no device state any more. What waits to be written of it would keep the stick busy, and a
+    person waiting, when the store is unmounted."""
+    running.companion.stop()
+    for name in (RAM_NAME, WORKING_SET_NAME, DEVICE_STATE_NAME):  # a suspend that failed may have left the last
+        (running.parcel.paths.live / name).unlink(missing_ok=True)
 
 
 def flush_ahead(parcel: Parcel) -> int:
