@@ -5,6 +5,7 @@ Sticks are overlays of the stick as it was before: nothing is copied, and each P
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 import tempfile
@@ -16,9 +17,10 @@ from typing import Any
 
 from builder.inspect import inspect
 from builder.pc.machine import MachineOptions, UsbDisk
-from builder.pc.profile import find_profile
+from builder.pc.profile import PcProfile, find_profile
 from builder.pc.running import RunningPc, power_on
 from builder.pc.screen import differs
+from builder.places import BUILD
 from demo.stations import GUEST_PORT, GUEST_REPORT, command_guest, event
 from demo.walk import PASSPHRASE
 from soulpad.base.errors import EmulatedPcFailed
@@ -29,8 +31,10 @@ from tests.pairs.plan import Expectation, Outcome, shows_sessions
 from tests.pairs.seen import Seen, Soul, Suspended
 
 # Emulation is slow, and slower on a loaded machine: these only end what will never come.
-TIMEOUT_SECONDS = 900
+TIMEOUT_SECONDS = 1800
 A_LINE_OF_PIXELS = 1000
+LARGE_MIB = 8192
+LOCK = BUILD / "pairs" / "large-pc.lock"
 PATTERN_MIB = 16
 SWITCH_OFF_PLACE = 1  # of a refused session's options: after "start anew from the disk"
 WHOLE_PASSES = 2  # of the pattern's checking, which never ends: of two that ended, one began after the resume
@@ -40,9 +44,21 @@ WHOLE_PASSES = 2  # of the pattern's checking, which never ends: of two that end
 def at(name: str, stick: Path, folder: Path) -> Iterator[RunningPc]:
     """The PC, switched on with the stick ``stick`` (a qcow2 overlay)."""
     folder.mkdir(parents=True, exist_ok=True)
-    disk = UsbDisk(stick, image_format="qcow2", durable=False)
-    with power_on(find_profile(name), disk, folder, options=MachineOptions(isolated=True)) as pc:
+    profile, disk = find_profile(name), UsbDisk(stick, image_format="qcow2", durable=False)
+    with alone_if_large(profile), power_on(profile, disk, folder, options=MachineOptions(isolated=True)) as pc:
         yield pc
+
+
+@contextmanager
+def alone_if_large(profile: PcProfile) -> Iterator[None]:
+    """One large PC at a time: it takes all of its memory from this machine, because its kernel clears what is free."""
+    if profile.memory_mib < LARGE_MIB:
+        yield
+        return
+    LOCK.parent.mkdir(parents=True, exist_ok=True)
+    with LOCK.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def overlay(of: Path, image: Path) -> Path:

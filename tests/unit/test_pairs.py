@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
-from builder.guest.recipe import read_guest_recipe
 from builder.pc.profile import Display, Nic, PcProfile, find_profile, known_profiles
-from builder.pc.running import GuestPanicked
-from builder.places import ROOT
 from soulpad.base.errors import BadInput
 from soulpad.store.cpuclass import class_named
-from tests.pairs import journey, smallpc
 from tests.pairs.__main__ import main, parser, wanted_of
-from tests.pairs.lab import GUEST, Lab
 from tests.pairs.plan import (
     Expectation,
     Outcome,
@@ -31,10 +23,7 @@ from tests.pairs.plan import (
     sessions,
     trips,
 )
-from tests.pairs.report import Result, cell, markdown, report_of
 from tests.pairs.seen import Seen, Soul, Suspended, problems
-from tests.pairs.smallpc import Scene, Stayed
-from tests.pairs.stays import PATTERN_MIB
 
 PCS = known_profiles()
 OF_ANY = Session("old-desktop", "any-pc")
@@ -205,121 +194,6 @@ def test_a_refusal_after_the_passphrase_must_give_the_same_reason() -> None:
     seen = Seen(Outcome.REFUSED_LATER, (note,), 0, 3, reason="This session needs the processor's virtualisation.")
     assert problems(expected, BEFORE, seen) == []
     assert problems(expected, BEFORE, replace(seen, reason="The disk is damaged."))
-
-
-# --- how it is kept and told
-
-
-def test_a_result_that_was_kept_is_read_as_it_was_and_a_failure_is_tried_again(tmp_path: Path) -> None:
-    lab, trip = Lab(tmp_path), Trip(OF_ANY, "netbook")
-    good = Result(trip, Outcome.REFUSED_LATER, "virtualisation", (), "panicked")
-    lab.trip(trip).mkdir(parents=True)
-    assert lab.result(trip) is None
-    lab.keep_result(good)
-    assert lab.result(trip) == good
-    lab.keep_result(replace(good, problems=("it was booted anew",)))
-    assert lab.result(trip) is None
-
-
-def test_a_session_counts_as_suspended_when_that_is_said(tmp_path: Path) -> None:
-    lab = Lab(tmp_path)
-    lab.session(OF_ANY).mkdir(parents=True)
-    assert lab.suspended(OF_ANY) is None
-    lab.keep_suspended(OF_ANY, BEFORE)
-    assert lab.suspended(OF_ANY) == BEFORE
-
-
-def test_a_panic_of_the_emulator_is_tried_once_more_and_told() -> None:
-    attempts: list[Callable[[], str]] = [lambda: "done", lambda: panic(), lambda: panic()]
-    assert journey.with_a_retry(lambda: attempts.pop()() if len(attempts) > 2 else attempts.pop(0)()) == ("done", "no")
-    with pytest.raises(GuestPanicked):
-        journey.with_a_retry(panic)
-
-
-def panic() -> str:
-    raise GuestPanicked("no")
-
-
-def test_the_tables_have_every_pair_and_say_what_is_missing() -> None:
-    results = [Result(trip, *outcome_of(trip)) for trip in every_trip()]
-    text = markdown(PCS, results)
-    assert "?" not in text and "failed" not in text
-    assert "refuses: processor" in text and "refuses: virtualisation" in text
-    assert "| ? |" in markdown(PCS, results[1:])
-
-
-def outcome_of(trip: Trip) -> tuple[Outcome, str | None]:
-    expected = expectation(trip.session, pc(trip.target))
-    return expected.outcome, expected.finding
-
-
-def test_what_failed_is_said_and_counted() -> None:
-    result = Result(Trip(OF_ANY, "netbook"), Outcome.RESUMED, None, ("the guest was booted anew",))
-    assert "failed" in cell(result)
-    assert report_of([result])["problems"] == ["old-desktop-any-pc to netbook: the guest was booted anew"]
-    assert report_of([result])["trips"] == [asdict(result)]
-
-
-def test_the_guest_holds_the_pattern_that_is_waited_for() -> None:
-    assert dict(read_guest_recipe(GUEST).settings)["pattern_mib"] == str(PATTERN_MIB)
-
-
-# --- more memory than the PC has
-
-SCENE = smallpc.SCENES["4GiB-on-2GiB"]
-SLOWER = {"kind": "memory", "refuses": False, "message": "This PC has 1973 MB of memory: it will be slower."}
-STAYS = (
-    Stayed((), Soul("boot", 10, 0), {"pattern 2560": "filled"}),
-    Stayed((SLOWER,), Soul("boot", 90, 1), {"verify": "2560 MiB are as they were", "touch 256": "rewritten"}),
-    Stayed((), Soul("boot", 200, 2), {"verify": "2560 MiB are as they were"}),
-)
-
-
-@pytest.mark.parametrize("scene", smallpc.SCENES.values(), ids=list(smallpc.SCENES))
-def test_the_guest_has_touched_more_than_the_small_pc_has_and_fits_the_big_one(scene: Scene) -> None:
-    assert pc(scene.big).memory_mib >= scene.memory_mib > scene.pattern_mib > pc(scene.small).memory_mib
-
-
-def test_a_session_that_is_slower_and_whole_is_what_must_come() -> None:
-    assert smallpc.problems(SCENE, STAYS) == []
-
-
-@pytest.mark.parametrize(
-    ("place", "change", "complaint"),
-    [
-        (0, {"answers": {"pattern 2560": "does not fit: 90 MiB are free"}}, "filled"),
-        (1, {"findings": ()}, "slower"),
-        (1, {"findings": ({**SLOWER, "refuses": True},)}, "slower"),
-        (1, {"answers": {**STAYS[1].answers, "verify": "1 MiB are NOT as they were"}}, "all of the memory"),
-        (1, {"killed": ("Out of memory: Killed process 612 (qemu-system-x86)",)}, "killed"),
-        (2, {"soul": Soul("another", 300, 2)}, "same guest"),
-        (2, {"soul": Soul("boot", 20, 2)}, "counter"),
-    ],
-)
-def test_what_goes_wrong_at_the_small_pc_is_noticed(place: int, change: dict[str, Any], complaint: str) -> None:
-    stays = [replace(stayed, **change) if at == place else stayed for at, stayed in enumerate(STAYS)]
-    assert [complaint in problem for problem in smallpc.problems(SCENE, stays)] == [True]
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "[  612.1] Out of memory: Killed process 612 (qemu-system-x86) total-vm:5242880kB",
-        "[  612.1] Memory cgroup out of memory: Killed process 612 (cage)",
-        "[  612.0] python3 invoked oom-killer: gfp_mask=0x140cca",
-    ],
-)
-def test_a_process_killed_for_want_of_memory_is_found_in_the_kernels_words(line: str) -> None:
-    assert smallpc.KILLED.findall(f"SOULPAD prompt-ready\n{line}\n") == [line]
-    assert smallpc.KILLED.findall("SOULPAD prompt-ready 3.1\n") == []
-
-
-# --- the page
-
-
-def test_the_page_has_the_tables_of_the_pcs_that_there_are() -> None:
-    results = [Result(trip, *outcome_of(trip)) for trip in every_trip()]
-    assert markdown(PCS, results) in (ROOT / "docs/pairs.md").read_text()
 
 
 # --- the command line
