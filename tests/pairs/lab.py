@@ -19,7 +19,7 @@ from builder.create import StickSpec, create_stick
 from builder.guest.disk import build_guest
 from builder.guest.parcels import ParcelRequest
 from builder.host.image import build_host
-from builder.keys import files_below, key_of
+from builder.keys import KEY_DIGITS, files_below, key_of
 from builder.places import BUILD, ROOT
 from demo.walk import HOST, LABORATORY, LUKS, PASSPHRASE
 from soulpad.base.durable import write_durably
@@ -87,7 +87,7 @@ def furnish(cpu_classes: Iterable[str], progress: Progress) -> Lab:
     sources = [path for name in FOLDERS for path in files_below(ROOT / name)]
     key = key_of([host.folder.name, guest.name], [*sources, *(ROOT / name for name in FILES)])
     lab = Lab(FOLDER / key)
-    for old in FOLDER.glob("*/"):
+    for old in FOLDER.glob("[0-9a-f]" * KEY_DIGITS):
         if old != lab.folder:
             shutil.rmtree(old)
     for cpu_class in cpu_classes:

@@ -9,8 +9,9 @@ import fcntl
 import json
 import re
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,10 @@ from builder.pc.screen import differs
 from builder.places import BUILD
 from demo.stations import GUEST_PORT, GUEST_REPORT, command_guest, event
 from demo.walk import PASSPHRASE
-from soulpad.base.errors import EmulatedPcFailed
+from soulpad.base.errors import BadInput, EmulatedPcFailed
 from soulpad.base.run import run
 from soulpad.base.secrets import Secret
+from soulpad.session.thispc import memory_mib
 from tests.boot.person import Person
 from tests.pairs.plan import Expectation, Outcome, shows_sessions
 from tests.pairs.seen import Seen, Soul, Suspended
@@ -34,6 +36,9 @@ from tests.pairs.seen import Seen, Soul, Suspended
 TIMEOUT_SECONDS = 1800
 A_LINE_OF_PIXELS = 1000
 LARGE_MIB = 8192
+SPARED_MIB = 1024
+POLL_SECONDS = 5
+MEMINFO = Path("/proc/meminfo")
 LOCK = BUILD / "pairs" / "large-pc.lock"
 PATTERN_MIB = 16
 SWITCH_OFF_PLACE = 1  # of a refused session's options: after "start anew from the disk"
@@ -45,19 +50,23 @@ def at(name: str, stick: Path, folder: Path) -> Iterator[RunningPc]:
     """The PC, switched on with the stick ``stick`` (a qcow2 overlay)."""
     folder.mkdir(parents=True, exist_ok=True)
     profile, disk = find_profile(name), UsbDisk(stick, image_format="qcow2", durable=False)
-    with alone_if_large(profile), power_on(profile, disk, folder, options=MachineOptions(isolated=True)) as pc:
+    with room_for(profile), power_on(profile, disk, folder, options=MachineOptions(isolated=True)) as pc:
         yield pc
 
 
 @contextmanager
-def alone_if_large(profile: PcProfile) -> Iterator[None]:
-    """One large PC at a time: it takes all of its memory from this machine, because its kernel clears what is free."""
-    if profile.memory_mib < LARGE_MIB:
-        yield
-        return
-    LOCK.parent.mkdir(parents=True, exist_ok=True)
-    with LOCK.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+def room_for(profile: PcProfile) -> Iterator[None]:
+    """Waits until this machine has the PC's memory, all of which is taken: the PC's kernel clears what is free. Large
+    ones run one at a time, because it takes a while until it is seen what a PC takes. Raises BadInput where it is in
+    vain."""
+    needed_mib = profile.memory_mib + SPARED_MIB
+    if memory_mib(MEMINFO.read_text()) < needed_mib:
+        raise BadInput(f"the PC {profile.name} needs {needed_mib} MiB of this machine's memory", "it has less")
+    with LOCK.open("w") if profile.memory_mib >= LARGE_MIB else nullcontext() as lock:
+        if lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        while memory_mib(MEMINFO.read_text(), "MemAvailable") < needed_mib:
+            time.sleep(POLL_SECONDS)
         yield
 
 
