@@ -81,8 +81,9 @@ def travel(wanted: Wanted) -> list[Result]:
 
 
 def end_in_order() -> None:
-    """A worker that is told to end switches its PC off first."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """A worker ends when it is told to by the process that started it, and switches its PC off first."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
 
 
 def main(argv: Sequence[str]) -> int:

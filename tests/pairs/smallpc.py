@@ -19,7 +19,7 @@ from soulpad.base.units import GIB
 from soulpad.cli.output import people
 from tests.pairs.lab import FOLDER, GUEST
 from tests.pairs.seen import Soul
-from tests.pairs.stays import TIMEOUT_SECONDS, at, overlay, read_the_prompt, soul_of
+from tests.pairs.stays import TIMEOUT_SECONDS, at, overlay, read_the_prompt, soul_of, unlock
 
 PATIENCE_SECONDS = 3 * 3600  # gigabytes that an emulated guest fills or reads, a page at a time
 # The kernel tells the serial port whom it kills for want of memory; the screen stays the prompt's.
@@ -87,8 +87,7 @@ def stay(scene: Scene, name: str, stick: Path, folder: Path, commands: list[str]
     """Switches the PC on, has the guest do what is typed, suspends the session."""
     with at(name, stick, folder) as pc:
         findings = read_the_prompt(pc, folder)
-        pc.type_text(PASSPHRASE)
-        pc.press("ret")
+        unlock(pc)
         event(pc, "running", TIMEOUT_SECONDS)
         noted = {"running": pc.seconds()}
         people.print(f"  {name}: the session runs after {pc.seconds():.0f} s")

@@ -41,6 +41,7 @@ POLL_SECONDS = 5
 MEMINFO = Path("/proc/meminfo")
 LOCK = BUILD / "pairs" / "large-pc.lock"
 PATTERN_MIB = 16
+TYPING_ATTEMPTS = 6
 SWITCH_OFF_PLACE = 1  # of a refused session's options: after "start anew from the disk"
 WHOLE_PASSES = 2  # of the pattern's checking, which never ends: of two that ended, one began after the resume
 
@@ -82,7 +83,8 @@ def overlay(of: Path, image: Path) -> Path:
 def suspend_at(source: str, stick: Path, folder: Path) -> Suspended:
     """Begins the stick's session at the PC, waits until its memory holds the pattern, suspends it."""
     with at(source, stick, folder) as pc:
-        Person(pc).types_passphrase(PASSPHRASE)
+        Person(pc).at_the_prompt()
+        unlock(pc)
         event(pc, "running", TIMEOUT_SECONDS)
         soul_of(pc)
         pc.press_power_button()
@@ -118,6 +120,20 @@ def read_the_prompt(pc: RunningPc, folder: Path) -> tuple[dict[str, Any], ...]:
     return findings
 
 
+def unlock(pc: RunningPc) -> None:
+    """Types the passphrase at a prompt that takes keys; once more where keys were lost, as they are by a USB keyboard
+    whose PC is too slow for it. Raises EmulatedPcFailed."""
+    for _ in range(TYPING_ATTEMPTS):
+        since = len(pc.serial())
+        pc.type_text(PASSPHRASE)
+        pc.press("ret")
+        answer = pc.wait_for_serial(r'"event": "(unlocked|wrong-passphrase)"', TIMEOUT_SECONDS, since=since)
+        if answer[1] == "unlocked":
+            return
+        pc.wait_for_serial("^SOULPAD prompt-ready", TIMEOUT_SECONDS, since=answer.end())
+    raise EmulatedPcFailed(f"{pc.profile.name} never took the whole passphrase", "is this machine overloaded?")
+
+
 def leave(pc: RunningPc) -> None:
     """Switches the PC off at the prompt: F4, twice."""
     pc.press("f4")
@@ -127,18 +143,16 @@ def leave(pc: RunningPc) -> None:
 
 def ask_in_vain(pc: RunningPc, folder: Path) -> str:
     """Types the passphrase all the same; why the session is refused then. Changes nothing, as the person says."""
-    person = Person(pc)
-    person.types_passphrase(PASSPHRASE)
+    unlock(pc)
     reason = str(event(pc, "resume-refused", TIMEOUT_SECONDS)["reason"])
-    person.chooses(SWITCH_OFF_PLACE, folder / "2-refused.png")
+    Person(pc).chooses(SWITCH_OFF_PLACE, folder / "2-refused.png")
     pc.wait_for_power_off(TIMEOUT_SECONDS)
     return reason
 
 
 def live_on(pc: RunningPc, folder: Path, seen: Seen, before: Soul) -> Seen:
     """Types the passphrase and works in the session until all of its memory was checked; then cuts the power."""
-    pc.type_text(PASSPHRASE)
-    pc.press("ret")
+    unlock(pc)
     generation = int(event(pc, "running", TIMEOUT_SECONDS)["generation"])
     soul = soul_of(pc)
     while soul.boot_id == before.boot_id and soul.passes < before.passes + WHOLE_PASSES:
