@@ -123,18 +123,28 @@ static enum verdict look_around(char disk[NAME_BYTES])
     return found == FORGETFUL && !store_is_open() ? OURS : found;
 }
 
+static void report_verdict(enum verdict verdict)
+{
+    char reason[64];
+
+    snprintf(reason, sizeof reason, "\"reason\": \"%s\"", verdict_name(verdict));
+    if (verdict == NONE)
+        report("stick-gone", "");
+    else
+        report("stick-foreign", reason);
+}
+
 static void wait_for_return(void)
 {
     enum verdict said = NONE, seen = NONE, found;
-    char disk[NAME_BYTES], reason[64];
+    char disk[NAME_BYTES];
 
     say_verdict(NONE);
     while ((found = look_around(disk)) != OURS || !come_back(disk)) {
         if (found == seen && found != said) { /* twice the same: not a disk that is only being looked at */
             said = found;
             say_verdict(said);
-            snprintf(reason, sizeof reason, "\"reason\": \"%s\"", verdict_name(said));
-            report(said == NONE ? "stick-gone" : "stick-foreign", said == NONE ? "" : reason);
+            report_verdict(said);
         }
         seen = found;
         wait_for_news(found == said ? -1 : SETTLE_MILLISECONDS);

@@ -277,8 +277,8 @@ def end(host: Host, running: RunningParcel, root: Path, reason: EndReason) -> No
 
 def farewell(console: Console) -> None:
     """The last words; the store is closed by now."""
-    report("store-closed")
     let_go_of_stick()
+    report("store-closed")
     with suppress(SoulpadError):
         console.message("Your session is saved", ["This PC switches itself off.", "Then you can take the stick out."])
 
