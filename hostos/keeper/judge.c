@@ -73,7 +73,7 @@ enum verdict judge_all(const struct stick *stick, uint64_t newer_than, char disk
 
 const char *verdict_name(enum verdict verdict)
 {
-    static const char *const names[] = {"none", "another", "used-elsewhere", "forgetful", "ours"};
+    static const char *const words[] = {"none", "another", "used-elsewhere", "forgetful", "ours"};
 
-    return names[verdict];
+    return words[verdict];
 }

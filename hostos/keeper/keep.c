@@ -115,12 +115,15 @@ static bool come_back(const char *disk)
     return repoint(PARCELS_MAP, &parcels, false) && repoint(HOST_MAP, &host, true);
 }
 
-static enum verdict look_around(char disk[NAME_BYTES])
+/* OURS once the stick is there and in use again; else what is there instead. */
+static enum verdict look_for_stick(void)
 {
+    char disk[NAME_BYTES];
     enum verdict found = judge_all(&stick, newest, disk);
 
-    /* what was never written to cannot be forgotten */
-    return found == FORGETFUL && !store_is_open() ? OURS : found;
+    if (found == FORGETFUL && !store_is_open())
+        found = OURS; /* what was never written to cannot be forgotten */
+    return found == OURS && !come_back(disk) ? ANOTHER : found;
 }
 
 static void report_verdict(enum verdict verdict)
@@ -137,10 +140,9 @@ static void report_verdict(enum verdict verdict)
 static void wait_for_return(void)
 {
     enum verdict said = NONE, seen = NONE, found;
-    char disk[NAME_BYTES];
 
     say_verdict(NONE);
-    while ((found = look_around(disk)) != OURS || !come_back(disk)) {
+    while ((found = look_for_stick()) != OURS) {
         if (found == seen && found != said) { /* twice the same: not a disk that is only being looked at */
             said = found;
             say_verdict(said);
