@@ -49,12 +49,14 @@ from soulpad.session.periodic import PeriodicCheckpoints
 from soulpad.session.report import report
 from soulpad.session.stages import StageClock
 from soulpad.session.stopping import EndReason, Stopping, StopRequested, ask_for_power_off
-from soulpad.session.thispc import Stick, ThisPc, memory_facts, require_memory, this_pc, this_stick
+from soulpad.session.thispc import Stick, ThisPc, memory_facts, require_memory, store_of, this_pc, this_stick
 from soulpad.store.checkpoint import CheckpointManifest
 from soulpad.store.layout import STAGE_LOG
 from soulpad.vm.hypervisor import Hypervisor
 
 log = logging.getLogger("soulpad.session")
+
+OVER = Path("/run/soulpad/over")  # hostos/keeper looks for it
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ def run_session(console: Console, libvirt_root: Path) -> None:
         farewell(console)
     except (PowerOffAsked, StopRequested):
         report("stopped-before-session")
+        let_go_of_stick()
     except SoulpadError as error:
         explain(console, stopping, error)
     except Exception as error:
@@ -106,12 +109,12 @@ def open_store(host: Host, stack: ExitStack, clock: StageClock) -> tuple[Path, b
     message = ""
     while True:
         with host.stopping.interruptible():
-            key = find_key(host.stick)
+            key = find_key(this_stick())
             typed = Typed(key) if key else host.console.ask_passphrase(message)
         clock.skip()
         host.console.working("Unlocking")
         try:
-            volume.unlock(host.stick.parcels, typed.passphrase)
+            volume.unlock(store_of(host.stick), typed.passphrase)
             break
         except WrongPassphrase as error:
             report("wrong-passphrase")
@@ -120,7 +123,7 @@ def open_store(host: Host, stack: ExitStack, clock: StageClock) -> tuple[Path, b
     clock.done("unlock")
     report("unlocked")
     try:
-        volume.grow(host.stick)
+        volume.grow(this_stick())  # looked for anew: it may have been pulled out and be another disk now
     except ProgramFailed as error:  # a store that stays small is still a store
         log.warning("the store did not grow: %s", error.message)
     clock.done("grow")
@@ -284,14 +287,22 @@ def end(host: Host, running: RunningParcel, root: Path, reason: EndReason) -> No
 
 def farewell(console: Console) -> None:
     """The last words; the store is closed by now."""
+    let_go_of_stick()
     report("store-closed")
     with suppress(SoulpadError):
         console.message("Your session is saved", ["This PC switches itself off.", "Then you can take the stick out."])
 
 
+def let_go_of_stick() -> None:
+    """Nothing more is to be saved: from now on a stick that is pulled out is not waited for, the PC switches off."""
+    with suppress(OSError):
+        OVER.touch()
+
+
 def explain(console: Console, stopping: Stopping, error: SoulpadError) -> None:
     """Shows what went wrong and waits for the person to read it."""
     report("failed", reason=error.message)
+    let_go_of_stick()
     try:
         with stopping.interruptible():
             console.choose("SoulPad cannot go on", [error.message, error.hint], ["Switch this PC off"], 0)

@@ -16,8 +16,10 @@ from soulpad.base.run import run
 from soulpad.base.secrets import Secret
 from soulpad.base.units import MIB
 from soulpad.session import writeback
-from soulpad.session.thispc import Stick
+from soulpad.session.thispc import PARCELS_MAP, Stick, store_of
 
+SYSFS = Path("/sys/class/block")
+KEEPER = Path("/run/soulpad/keeper")
 MAPPING = "soulpad-parcels"
 MAPPED = Path("/dev/mapper") / MAPPING
 MOUNT_POINT = Path("/run/soulpad-store")
@@ -71,26 +73,28 @@ def mounted() -> Iterator[Path]:
 
 def read_ahead_file() -> Path:
     """Where the kernel is told how much to read ahead on the mapped volume."""
-    return Path("/sys/class/block") / MAPPED.resolve().name / "queue" / "read_ahead_kb"
+    return SYSFS / MAPPED.resolve().name / "queue" / "read_ahead_kb"
 
 
 def grow(stick: Stick) -> bool:
     """Lets partition and file system fill the stick; a no-op on all but the first boot. Returns whether it grew.
 
     Each step may be cut by a power failure and is made up for at the next boot: sfdisk replaces the table in one
-    piece per copy, the kernel and dm-crypt are told, XFS grows in a transaction.
+    piece per copy, the kernel and both maps are told, XFS grows in a transaction.
     """
     if free_behind(stick) >= WORTH_GROWING_BYTES:
-        number = (Path("/sys/class/block") / stick.parcels.name / "partition").read_text().strip()
+        number = (SYSFS / stick.parcels.name / "partition").read_text().strip()
         run(["sfdisk", "--quiet", "--no-reread", "--force", "-N", number, stick.disk], stdin=b", +\n")
         run(["partx", "--update", "--nr", number, stick.disk])
+        if store_of(stick) != stick.parcels:
+            run([KEEPER, "resize", PARCELS_MAP])
         run(["cryptsetup", "resize", MAPPING])
     before = os.statvfs(MOUNT_POINT).f_blocks
     run(["xfs_growfs", "-d", MOUNT_POINT])
     return os.statvfs(MOUNT_POINT).f_blocks > before
 
 
-def free_behind(stick: Stick, sysfs: Path = Path("/sys/class/block")) -> int:
+def free_behind(stick: Stick, sysfs: Path = SYSFS) -> int:
     """Bytes between the end of the parcels partition and the end of the stick."""
     partition = sysfs / stick.parcels.name
     end = int((partition / "start").read_text()) + int((partition / "size").read_text())

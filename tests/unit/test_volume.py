@@ -113,3 +113,18 @@ def test_a_full_stick_keeps_its_table(programs: Programs, tmp_path: Path, monkey
     monkeypatch.setattr(volume, "free_behind", lambda _stick: volume.WORTH_GROWING_BYTES - 512)
     assert volume.grow(STICK) is False
     assert programs.names == ["xfs_growfs"]
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+def test_each_layer_grows_after_the_one_below_it(
+    programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mapped: bool
+) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "sdb5").mkdir()
+    (tmp_path / "sdb5/partition").write_text("5\n")
+    monkeypatch.setattr(volume, "SYSFS", tmp_path)
+    monkeypatch.setattr(volume, "free_behind", lambda _stick: volume.WORTH_GROWING_BYTES)
+    monkeypatch.setattr(volume, "store_of", lambda _stick: Path("/dev/dm-1") if mapped else STICK.parcels)
+    volume.grow(STICK)
+    keeper = [os.fspath(volume.KEEPER)] if mapped else []
+    assert programs.names == ["sfdisk", "partx", *keeper, "cryptsetup resize", "xfs_growfs"]
