@@ -34,7 +34,8 @@ WORTH_MEASURING_BYTES = 16 * MIB
 # Of what memory is free or holds files. A guest that changes more is slowed to what the stick takes; PCs with little
 # memory come here first, and the bound is then half of it (the kernel sees to that).
 MOST_CHANGED_PERCENT = 40
-# A device that has not written for a minute has a share of nothing in the bound, unless it is promised one.
+# A device that has not written for a minute has a share of nothing in what may wait on the whole machine, unless it is
+# promised one; 100 the kernel promises to nobody.
 WHOLE_SHARE_PERCENT = 99
 TWINS = ("dirty_bytes", "dirty_ratio", "dirty_background_bytes", "dirty_background_ratio")
 
@@ -59,14 +60,17 @@ def settings(bound: int) -> dict[str, str]:
 
 
 @contextmanager
-def held_back(*stores: Path) -> Iterator[None]:
-    """Until the block ends, memory on the mounted devices waits for checkpoints; then all is set as before. (A stick
-    has one store. Where a laboratory has several, each has the bound for itself.)"""
-    shares = [bdi_of(store) / "min_ratio" for store in stores]
+def held_back(*stores: Path, share_percent: int = WHOLE_SHARE_PERCENT) -> Iterator[None]:
+    """Until the block ends, memory on the mounted devices waits for checkpoints; then all is set as before.
+
+    A stick's host has one store and writes nothing else. Where other disks are written, as in a laboratory, each store
+    has its bound for itself as a smaller share of more.
+    """
+    shares = [bdi_of(store) / name for store in stores for name in ("min_ratio", "max_ratio")]
     with as_before(*shares, *(VM / name for name in (*TWINS, "dirty_expire_centisecs"))):
         for share in shares:
-            put(share, str(WHOLE_SHARE_PERCENT // len(stores)))
-        for name, value in settings(bound_bytes(SLOW_BYTES_PER_SECOND) * len(stores)).items():
+            put(share, str(share_percent))
+        for name, value in settings(bound_bytes(SLOW_BYTES_PER_SECOND) * 100 // share_percent).items():
             put(VM / name, value)
         yield
 

@@ -34,7 +34,8 @@ class Kernel:
         folder = self.bdi / f"{os.major(number)}:{os.minor(number)}"
         folder.mkdir(parents=True)
         (folder / "min_ratio").write_text("0\n")
-        return folder / "min_ratio"
+        (folder / "max_ratio").write_text("100\n")
+        return folder
 
     def get(self, name: str) -> int:
         return int((self.vm / name).read_text())
@@ -60,21 +61,24 @@ def test_memory_is_not_written_for_its_age_before_a_checkpoint_writes_it(kernel:
 def test_a_suspend_never_has_more_to_write_than_a_person_waits_for(kernel: Kernel) -> None:
     kernel.add(NULL)
     with writeback.held_back(NULL):
-        assert kernel.get("dirty_background_bytes") == writeback.SLOW_BYTES_PER_SECOND * writeback.SUSPEND_SECONDS
+        kept = kernel.get("dirty_background_bytes") * writeback.WHOLE_SHARE_PERCENT / 100
+        assert kept == pytest.approx(writeback.SLOW_BYTES_PER_SECOND * writeback.SUSPEND_SECONDS)
 
 
 def test_a_store_that_was_quiet_for_long_has_the_whole_bound(kernel: Kernel) -> None:
-    share = kernel.add(NULL)
+    folder = kernel.add(NULL)
     with writeback.held_back(NULL):
-        assert int(share.read_text()) == 99
-    assert int(share.read_text()) == 0
+        assert int((folder / "min_ratio").read_text()) == 99
+    assert [int((folder / name).read_text()) for name in ("min_ratio", "max_ratio")] == [0, 100]
 
 
-def test_two_stores_have_a_bound_each(kernel: Kernel) -> None:
-    shares = [kernel.add(NULL), kernel.add(ZERO)]
-    with writeback.held_back(NULL, ZERO):
-        assert sum(int(share.read_text()) for share in shares) < 100, "the kernel promises no more than there is"
-        assert kernel.get("dirty_background_bytes") == 2 * writeback.bound_bytes(writeback.SLOW_BYTES_PER_SECOND)
+def test_several_stores_have_a_bound_each_and_leave_room_for_other_disks(kernel: Kernel) -> None:
+    folders = [kernel.add(NULL), kernel.add(ZERO)]
+    with writeback.held_back(NULL, ZERO, share_percent=10):
+        for folder in folders:
+            for name in ("min_ratio", "max_ratio"):
+                kept = kernel.get("dirty_background_bytes") * int((folder / name).read_text()) / 100
+                assert kept == writeback.bound_bytes(writeback.SLOW_BYTES_PER_SECOND)
 
 
 @pytest.mark.parametrize("failure", [None, RuntimeError, KeyboardInterrupt])
