@@ -169,8 +169,9 @@ static void be_without_stick(void)
     wait_for_return();
     leave_power_buttons();
     sequence = 0;
+    let_system_go_on(); /* first: who had the screen takes it back itself */
     give_screen_back();
-    go_on();
+    let_session_go_on();
     snprintf(seconds, sizeof seconds, "\"seconds\": %ld", (long)(now() - since));
     report("stick-back", seconds);
 }

@@ -65,7 +65,8 @@ bool give_up(const char *map, const struct map *seen);
 /* stillness.c: who stands still while the stick is out. */
 void stop_session(void);
 void stop_system(void);
-void go_on(void);
+void let_system_go_on(void);
+void let_session_go_on(void);
 void kill_screen_users(void);
 
 /* screen.c */

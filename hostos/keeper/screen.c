@@ -70,7 +70,7 @@ void take_screen(void)
 
 void give_screen_back(void)
 {
-    ioctl(ours, VT_ACTIVATE, before);
+    switch_to(before);
 }
 
 static void put(const char *text)

@@ -22,9 +22,13 @@ void stop_system(void)
     set("system.slice", "cgroup.freeze", "1");
 }
 
-void go_on(void)
+void let_system_go_on(void)
 {
     set("system.slice", "cgroup.freeze", "0");
+}
+
+void let_session_go_on(void)
+{
     set("soulpad.slice", "cgroup.freeze", "0");
 }
 
