@@ -1,4 +1,4 @@
-"""The viewer at an emulated PC: which USB devices udev lets it open, a disk plugged in goes to the guest, and sound.
+"""The viewer at an emulated PC: which USB devices udev lets it open, and that its user is heard on the sound card.
 
 The PC runs the host's own root over 9p, with our files laid over it. The virtual machine inside is there only for its
 USB ports: its guest is a BIOS without a disk.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import array
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ from builder.debian.initrd import make_initrd
 from builder.host.recipe import read_host_recipe
 from builder.pc.emulator import emulator_for
 from builder.pc.machine import Window
-from builder.pc.monitor import Monitor
 from builder.places import HOSTOS
 from demo.walk import HOST
 from soulpad.base.progress import Silent
@@ -34,7 +32,7 @@ SCRIPT = Path(__file__).parent / "viewing-pc/script"
 INITRD = Path(__file__).parent / "writing-pc"
 TIMEOUT_SECONDS = 1200.0
 WAV_HEADER_BYTES = 44
-DISKS_MIB = {"stick": 32, "other": 48, "late": 24}
+DISKS_MIB = {"stick": 32, "other": 48}
 
 
 @dataclass(frozen=True)
@@ -42,25 +40,10 @@ class Pc:
     """A running PC. ``folder``: its serial port's log and what its sound card played."""
 
     process: Process
-    monitor: Monitor
     folder: Path
 
     def said(self) -> str:
         return (self.folder / "serial.log").read_text(errors="replace")
-
-    def wait_until_it_says(self, words: str) -> None:
-        deadline = time.monotonic() + TIMEOUT_SECONDS
-        while words not in self.said():
-            assert self.process.poll() is None and time.monotonic() < deadline, self.said()
-            time.sleep(0.5)
-
-    def click(self) -> None:
-        """In the middle of the screen, as a person begins to work: devices go to a viewer that is being used."""
-        axes = [{"type": "abs", "data": {"axis": axis, "value": 0x4000}} for axis in ("x", "y")]
-        self.monitor.execute("input-send-event", events=axes)
-        for down in (True, False):
-            button = {"type": "btn", "data": {"button": "left", "down": down}}
-            self.monitor.execute("input-send-event", events=[button])
 
     def loudest_sample(self) -> int:
         sound = (self.folder / "sound.wav").read_bytes()[WAV_HEADER_BYTES:]
@@ -83,7 +66,7 @@ def root(tmp_path: Path) -> Path:
 
 @contextmanager
 def viewing_pc(root: Path, folder: Path) -> Iterator[Pc]:
-    """A PC with a sound card, a keyboard, a tablet and two disks on USB; a third disk may be plugged in."""
+    """A PC with a sound card, a keyboard, a tablet and two disks on USB."""
     (modules,) = (root / "usr/lib/modules").iterdir()
     (kernel,) = (root / "boot").glob("vmlinuz-*")
     make_initrd(INITRD, modules, root / "usr/bin/busybox", folder, folder / "initrd.img")
@@ -100,7 +83,7 @@ def viewing_pc(root: Path, folder: Path) -> Iterator[Pc]:
                 *("-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35", "-cpu", "EPYC"),
                 *("-accel", "tcg", "-m", "2048", "-kernel", kernel, "-initrd", folder / "initrd.img", "-no-reboot"),
                 *("-append", "console=ttyS0 quiet panic=-1 writing.script=/script"),
-                *("-serial", f"file:{folder / 'serial.log'}", "-qmp", f"unix:{folder / 'qmp'},server=on,wait=off"),
+                *("-serial", f"file:{folder / 'serial.log'}"),
                 *("-virtfs", f"local,path={root},mount_tag=machine,security_model=none,readonly=on,multidevs=remap"),
                 *("-device", "virtio-vga", "-device", "qemu-xhci,id=usb,p2=8,p3=8", *drives),
                 *("-device", "usb-storage,bus=usb.0,drive=stick", "-device", "usb-storage,bus=usb.0,drive=other"),
@@ -112,18 +95,11 @@ def viewing_pc(root: Path, folder: Path) -> Iterator[Pc]:
         )
         cleanup.callback(process.wait)
         cleanup.callback(process.kill)
-        monitor = Monitor()
-        cleanup.callback(monitor.close)
-        monitor.connect(folder / "qmp", lambda: process.poll() is None)
-        yield Pc(process, monitor, folder)
+        yield Pc(process, folder)
 
 
-def test_a_disk_plugged_in_is_the_guests_and_stick_and_keyboard_stay_with_the_host(root: Path, tmp_path: Path) -> None:
+def test_the_viewer_may_open_other_usb_devices_than_stick_and_keyboard_and_is_heard(root: Path, tmp_path: Path) -> None:
     with viewing_pc(root, tmp_path) as pc:
-        pc.wait_until_it_says("VIEWER SHOWS THE SCREEN")
-        pc.click()
-        pc.monitor.execute("device_add", driver="usb-storage", bus="usb.0", drive="late", id="late")
-        pc.wait_until_it_says("PORT attached")
         pc.process.wait(TIMEOUT_SECONDS)
         said = pc.said()
     for device, owner in (
@@ -133,7 +109,7 @@ def test_a_disk_plugged_in_is_the_guests_and_stick_and_keyboard_stay_with_the_ho
         (f"QEMU USB HARDDRIVE of {48 * MIB // SECTOR_BYTES} sectors", "soulpad-viewer"),
     ):
         assert f"USB {device} belongs to {owner}\n" in said.replace("\r", ""), said
-    # What was there before was not given, and with the viewer the guest loses what it was given.
-    assert [line for line in said.split() if line in ("free", "attached")] == ["free", "attached", "free"]
+    # What was there before is not given to the guest by itself.
+    assert "PORT free" in said and "VIEWER SHOWS THE SCREEN" in said, said
     assert "SOUND 0" in said
     assert pc.loudest_sample() > 1000, "the card is silent: nobody turned it up"
