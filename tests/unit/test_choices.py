@@ -146,8 +146,9 @@ def test_a_refusal_is_shown_with_its_reason_what_helps_and_what_can_be_had_inste
     console = FakeConsole(1)
     beginning = choices.after_refusal(console, STOPPING, refusal, [made(6)], made(7))
     assert beginning == choices.Beginning(made(7), cold=True)
-    [(_, text, options, _)] = console.asked
+    [(_, text, options, preselected)] = console.asked
     assert text[:2] == ["It does not fit.", "Use another PC."] and len(options) == 3
+    assert options[preselected] == choices.SWITCH_OFF, "nothing is started by an Enter too many"
     assert choices.after_refusal(FakeConsole(0), STOPPING, refusal, [made(6)], made(7)) == choices.Beginning(made(6))
     with pytest.raises(StopRequested):
         choices.after_refusal(FakeConsole(0), STOPPING, refusal, [], None)
