@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import traceback
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -106,6 +107,8 @@ def open_store(host: Host, stack: ExitStack, clock: StageClock) -> tuple[Path, b
 
     Returns where it is mounted, and whether the person wants to choose the moment to go on from.
     """
+    with not_needed("the partition did not grow"):
+        volume.widen(host.stick)
     message = ""
     while True:
         with host.stopping.interruptible():
@@ -122,12 +125,19 @@ def open_store(host: Host, stack: ExitStack, clock: StageClock) -> tuple[Path, b
     root = stack.enter_context(volume.mounted())
     clock.done("unlock")
     report("unlocked")
-    try:
-        volume.grow(this_stick())  # looked for anew: it may have been pulled out and be another disk now
-    except ProgramFailed as error:  # a store that stays small is still a store
-        log.warning("the store did not grow: %s", error.message)
+    with not_needed("the store did not grow"):
+        volume.grow()
     clock.done("grow")
     return root, typed.go_back
+
+
+@contextmanager
+def not_needed(what: str) -> Iterator[None]:
+    """Around what may fail: a store that stays small is still a store."""
+    try:
+        yield
+    except ProgramFailed as error:
+        log.warning("%s: %s", what, error.message)
 
 
 def start(host: Host, parcel: Parcel, clock: StageClock, *, go_back: bool = False) -> RunningParcel:
