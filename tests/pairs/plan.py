@@ -31,8 +31,7 @@ class Outcome(StrEnum):
     """What comes of a session at a PC. Nothing is changed where it is refused."""
 
     RESUMED = "resumed"
-    REFUSED_AT_THE_PROMPT = "refused at the prompt"
-    REFUSED_LATER = "refused after the passphrase"
+    REFUSED = "refused at the prompt"
 
 
 @dataclass(frozen=True)
@@ -115,9 +114,9 @@ def expectation(session: Session, target: PcProfile) -> Expectation:
     """What must come of the session at that PC."""
     missing = sorted(class_named(session.cpu_class).flags - flags_of(target))
     if not target.virtualisation:
-        return Expectation(Outcome.REFUSED_LATER, "virtualisation", ("resumes nothing suspended with it",))
+        return Expectation(Outcome.REFUSED, "virtualisation", ("cannot resume the session",))
     if missing:
-        return Expectation(Outcome.REFUSED_AT_THE_PROMPT, "processor", tuple(missing[:MOST_FLAGS_NAMED]))
+        return Expectation(Outcome.REFUSED, "processor", tuple(missing[:MOST_FLAGS_NAMED]))
     return Expectation(Outcome.RESUMED, picture=shows_sessions(target))
 
 

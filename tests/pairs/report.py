@@ -12,7 +12,7 @@ from tests.pairs.plan import Outcome, Session, Trip, highest_class, sessions
 
 SAME_PC = "·"
 NOT_MADE = "?"
-WORDS = {Outcome.RESUMED: "resumes", Outcome.REFUSED_AT_THE_PROMPT: "refuses", Outcome.REFUSED_LATER: "refuses"}
+WORDS = {Outcome.RESUMED: "resumes", Outcome.REFUSED: "refuses"}
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,6 @@ MEMINFO = Path("/proc/meminfo")
 LOCK = BUILD / "pairs" / "large-pc.lock"
 PATTERN_MIB = 16
 TYPING_ATTEMPTS = 6
-SWITCH_OFF_PLACE = 1  # of a refused session's options: after "start anew from the disk"
 WHOLE_PASSES = 2  # of the pattern's checking, which never ends: of two that ended, one began after the resume
 
 
@@ -98,14 +97,10 @@ def visit(target: str, stick: Path, folder: Path, expected: Expectation, suspend
     when it does not come."""
     with at(target, stick, folder) as pc:
         findings = read_the_prompt(pc, folder)
-        if expected.outcome is Outcome.REFUSED_AT_THE_PROMPT:
-            leave(pc)
         seen = Seen(expected.outcome, findings, pc.block_statistics().written_bytes)
-        match expected.outcome:
-            case Outcome.RESUMED:
-                return live_on(pc, folder, seen, suspended.soul)
-            case Outcome.REFUSED_LATER:
-                seen = replace(seen, reason=ask_in_vain(pc, folder))
+        if expected.outcome is Outcome.RESUMED:
+            return live_on(pc, folder, seen, suspended.soul)
+        leave(pc)
     return replace(seen, generation=current_generation(stick))
 
 
@@ -139,15 +134,6 @@ def leave(pc: RunningPc) -> None:
     pc.press("f4")
     pc.press("f4")
     pc.wait_for_power_off(TIMEOUT_SECONDS)
-
-
-def ask_in_vain(pc: RunningPc, folder: Path) -> str:
-    """Types the passphrase all the same; why the session is refused then. Changes nothing, as the person says."""
-    unlock(pc)
-    reason = str(event(pc, "resume-refused", TIMEOUT_SECONDS)["reason"])
-    Person(pc).chooses(SWITCH_OFF_PLACE, folder / "2-refused.png")
-    pc.wait_for_power_off(TIMEOUT_SECONDS)
-    return reason
 
 
 def live_on(pc: RunningPc, folder: Path, seen: Seen, before: Soul) -> Seen:

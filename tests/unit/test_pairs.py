@@ -9,6 +9,7 @@ import pytest
 from builder.pc.profile import Display, Nic, PcProfile, find_profile, known_profiles
 from soulpad.base.errors import BadInput
 from soulpad.store.cpuclass import class_named
+from soulpad.store.stick import BOOT_MARK_BYTES
 from tests.pairs.__main__ import main, parser, wanted_of
 from tests.pairs.plan import (
     Expectation,
@@ -116,7 +117,7 @@ def test_a_session_of_any_pc_resumes_on_an_old_and_on_a_new_one() -> None:
 
 def test_a_session_of_a_higher_class_is_refused_at_the_prompt_of_a_pc_that_lacks_it() -> None:
     expected = expectation(OF_V3, pc("old-laptop"))
-    assert (expected.outcome, expected.finding) == (Outcome.REFUSED_AT_THE_PROMPT, "processor")
+    assert (expected.outcome, expected.finding) == (Outcome.REFUSED, "processor")
     assert set(expected.words) < class_named("x86-64-v3").flags - class_named("any-pc").flags
 
 
@@ -143,7 +144,7 @@ def resumed(soul: Soul | None = BEFORE.soul, **changes: object) -> Seen:
 
 
 RESUMES = Expectation(Outcome.RESUMED, picture=True)
-REFUSES = Expectation(Outcome.REFUSED_AT_THE_PROMPT, "processor", ("aes",))
+REFUSES = Expectation(Outcome.REFUSED, "processor", ("aes",))
 LACKS_AES = {"kind": "processor", "refuses": True, "message": "its processor lacks aes."}
 
 
@@ -158,11 +159,11 @@ def test_the_same_guest_with_its_memory_is_what_must_come() -> None:
         (resumed(Soul("another boot", 40, 5)), "booted anew"),
         (resumed(Soul("boot", 1, 5)), "counter"),
         (resumed(generation=2), "checkpoint 2"),
-        (resumed(written_bytes=512), "before the passphrase"),
+        (resumed(written_bytes=8192), "before the passphrase"),
         (resumed(answer="1 MiB are NOT as they were"), "NOT as they were"),
         (resumed(answer=""), "keyboard"),
         (resumed(findings=(LACKS_AES,)), "speaks of"),
-        (Seen(Outcome.REFUSED_AT_THE_PROMPT, (), 0), "must be resumed"),
+        (Seen(Outcome.REFUSED, (), 0), "must be resumed"),
     ],
 )
 def test_another_guest_or_another_memory_is_noticed(seen: Seen, complaint: str) -> None:
@@ -170,30 +171,28 @@ def test_another_guest_or_another_memory_is_noticed(seen: Seen, complaint: str) 
 
 
 def test_a_refusal_that_names_what_is_missing_is_what_must_come() -> None:
-    assert problems(REFUSES, BEFORE, Seen(Outcome.REFUSED_AT_THE_PROMPT, (LACKS_AES,), 0, 3)) == []
+    assert problems(REFUSES, BEFORE, Seen(Outcome.REFUSED, (LACKS_AES,), 0, 3)) == []
 
 
 @pytest.mark.parametrize(
     ("seen", "complaint"),
     [
-        (Seen(Outcome.REFUSED_AT_THE_PROMPT, (), 0, 3), "must speak of processor"),
-        (Seen(Outcome.REFUSED_AT_THE_PROMPT, ({**LACKS_AES, "kind": "memory"},), 0, 3), "must speak of processor"),
-        (Seen(Outcome.REFUSED_AT_THE_PROMPT, ({**LACKS_AES, "message": "no"},), 0, 3), "does not say aes"),
-        (Seen(Outcome.REFUSED_AT_THE_PROMPT, ({**LACKS_AES, "refuses": False},), 0, 3), "does not refuse"),
-        (Seen(Outcome.REFUSED_AT_THE_PROMPT, (LACKS_AES,), 4096, 3), "4096 bytes"),
-        (Seen(Outcome.REFUSED_AT_THE_PROMPT, (LACKS_AES,), 0, None), "checkpoint None"),
+        (Seen(Outcome.REFUSED, (), 0, 3), "must speak of processor"),
+        (Seen(Outcome.REFUSED, ({**LACKS_AES, "kind": "memory"},), 0, 3), "must speak of processor"),
+        (Seen(Outcome.REFUSED, ({**LACKS_AES, "message": "no"},), 0, 3), "does not say aes"),
+        (Seen(Outcome.REFUSED, ({**LACKS_AES, "refuses": False},), 0, 3), "does not refuse"),
+        (Seen(Outcome.REFUSED, (LACKS_AES,), 8192, 3), "8192 bytes"),
+        (Seen(Outcome.REFUSED, (LACKS_AES,), 0, None), "checkpoint None"),
     ],
 )
 def test_a_refusal_for_another_reason_or_that_changes_something_is_noticed(seen: Seen, complaint: str) -> None:
     assert any(complaint in problem for problem in problems(REFUSES, BEFORE, seen))
 
 
-def test_a_refusal_after_the_passphrase_must_give_the_same_reason() -> None:
+def test_without_virtualisation_the_prompt_must_refuse_and_say_so() -> None:
     expected = expectation(OF_ANY, pc("no-virtualisation"))
-    note = {"kind": "virtualisation", "refuses": False, "message": f"It {expected.words[0]}."}
-    seen = Seen(Outcome.REFUSED_LATER, (note,), 0, 3, reason="This session needs the processor's virtualisation.")
-    assert problems(expected, BEFORE, seen) == []
-    assert problems(expected, BEFORE, replace(seen, reason="The disk is damaged."))
+    note = {"kind": "virtualisation", "refuses": True, "message": f"This PC {expected.words[0]}."}
+    assert problems(expected, BEFORE, Seen(Outcome.REFUSED, (note,), BOOT_MARK_BYTES, 3)) == []
 
 
 # --- the command line

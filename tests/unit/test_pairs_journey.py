@@ -131,7 +131,7 @@ def test_a_session_that_never_came_to_be_fails_all_its_trips(tmp_path: Path, roa
 
 def test_a_result_that_was_kept_is_read_as_it_was_and_a_failure_is_tried_again(tmp_path: Path) -> None:
     lab, trip = Lab(tmp_path), Trip(OF_ANY, "netbook")
-    good = Result(trip, Outcome.REFUSED_LATER, "virtualisation", (), "panicked")
+    good = Result(trip, Outcome.REFUSED, "virtualisation", (), "panicked")
     lab.trip(trip).mkdir(parents=True)
     assert lab.result(trip) is None
     lab.keep_result(good)
