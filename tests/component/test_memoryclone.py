@@ -10,18 +10,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pytest
 
-from benchmarks.lab.storedevice import store_device
-from builder.debian.toolbox import toolbox
 from soulpad.base.durable import fsync_path
 from soulpad.base.extents import punch, shared_and_own
 from soulpad.base.reflink import clone
-from soulpad.base.run import run, start
+from soulpad.base.run import start
 from soulpad.base.spans import bytes_in
-from soulpad.base.units import GIB, KIB, MIB
+from soulpad.base.units import KIB, MIB
 from soulpad.session import memoryclone
 
 pytestmark = [
@@ -46,19 +44,6 @@ with open(sys.argv[1], "r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
         at = page * 4096
         memory[at : at + 16] = moment.to_bytes(8, "little") * 2
 """
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("store")
-    with store_device(folder, GIB, {PurePosixPath("parcels"): None}, toolbox()) as device:
-        root = folder / "root"
-        root.mkdir()
-        run(["mount", "-t", "xfs", device, root])
-        try:
-            yield root
-        finally:
-            run(["umount", root])
 
 
 @pytest.fixture
