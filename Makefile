@@ -42,6 +42,10 @@ benchmark: setup ## measure resume, boot, fifty sessions and work after a resume
 powercut: setup ## cut the power at 1000 points of a parcel's life, below a real file system (minutes)
 	$(SUDO) $(PYTHON) -m tests.powercut --cuts 1000
 
+.PHONY: pairs
+pairs: setup ## take sessions from every emulated PC to every other one (hours; goes on where it was broken off)
+	$(SUDO) $(PYTHON) -m tests.pairs --jobs 2
+
 .PHONY: setup
 setup: $(MACHINE) $(VENV) ## install what this machine lacks, and the project's own Python environment
 

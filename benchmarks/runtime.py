@@ -40,6 +40,7 @@ from builder.places import IMAGES
 from soulpad.base.errors import BadInput
 from soulpad.base.progress import Progress
 from soulpad.base.units import GIB, MIB, parse_bytes
+from soulpad.session import writeback
 from soulpad.session.volume import READ_AHEAD_KIB
 
 EXAMPLE = "example: sudo .venv/bin/python benchmarks/runtime.py --quick --json"
@@ -47,8 +48,8 @@ INSIDE = "benchmarks.lab.runtime_inside"
 MEMORY_MIB = 512
 PATTERN_MIB = 64
 MOST_SET_MIB = 256
+SHARE_PERCENT = 5  # of what may wait on this machine: what else is written on it makes no store write earlier
 STORE_BYTES = 8 * GIB  # room for a few checkpoints; the file behind it is sparse
-DIRTY_EXPIRE = Path("/proc/sys/vm/dirty_expire_centisecs")
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ def measure_part(
     tools = toolbox(progress)
     with ExitStack() as cleanup:
         requests: dict[str, dict[str, Any]] = {}
+        held: list[Path] = []
         for side in SIDES[part]:
             parcel = new_parcel(ParcelRequest("benchmark", disk), disk, MEMORY_MIB)
             folder = scratch / f"{part}-{side}"
@@ -109,7 +111,9 @@ def measure_part(
             throttled = cleanup.enter_context(store_device(folder, STORE_BYTES, parcel.tree(), tools))
             device = cleanup.enter_context(usb_queue(throttled))
             set_read_ahead(device, USB_DISK_READ_AHEAD_KIB if side == "plain" else READ_AHEAD_KIB)
+            held += [] if side == "plain" else [device]
             requests[side] = Request(part, side, device, throttled, plan.limits, PATTERN_MIB, plan.load).to_fields()
+        cleanup.enter_context(writeback.held_back(*held, share_percent=SHARE_PERCENT))
         progress.step(f"{part}: starting {len(requests)} guests")
         return dict(together(chamber, INSIDE, requests, progress))
 
@@ -126,7 +130,7 @@ def report_of(plan: Plan, machine: Figures, speed: Sequence[dict[str, Any]], tra
         "memory_mib": MEMORY_MIB,
         "load": asdict(plan.load),
         "throttle": {"limits": plan.limits.to_fields(), "measured": medians([answer["speeds"] for answer in answers])},
-        "dirty_expire_seconds": int(DIRTY_EXPIRE.read_text()) / 100,
+        "waiting_bytes": writeback.bound_bytes(writeback.SLOW_BYTES_PER_SECOND),
         "speed": speed_report(turns, plan.load.work_seconds),
         "bytes": bytes_report(traffic),
         "turns": turns,

@@ -26,6 +26,7 @@ from soulpad.base.progress import Progress
 from soulpad.base.secrets import Secret, generate_key
 from soulpad.base.units import MIB, format_bytes
 from soulpad.store.stick import (
+    BOOT_MARK_BYTES,
     ESP_LABEL,
     PAYLOAD_OFFSET_BYTES,
     ParcelRequirement,
@@ -156,7 +157,7 @@ def put_boot_files(
         tools,
         grubconfig.bios_embedded_config(stick_id),
         core_offset_bytes=bios.offset_bytes,
-        core_room_bytes=bios.size_bytes,
+        core_room_bytes=bios.size_bytes - BOOT_MARK_BYTES,
     )
 
 

@@ -126,8 +126,8 @@ def clock_off_seconds(pc: RunningPc, soul: dict[str, Any]) -> float:
     return round(float(soul["clock"]) - pc.clock(), 1)
 
 
-def command_guest(pc: RunningPc, command: str) -> str:
-    """Types a command at the PC's keyboard for the guest's program; returns what it answered.
+def command_guest(pc: RunningPc, command: str, timeout_seconds: float = GUEST_TIMEOUT_SECONDS) -> str:
+    """Types a command at the PC's keyboard for the guest's program; returns what it answered within that time.
 
     As a person does, it looks whether the line appeared before it presses Enter, and types it again when it did not:
     the viewer may have taken the screen only while it was typed.
@@ -140,7 +140,7 @@ def command_guest(pc: RunningPc, command: str) -> str:
             pc.wait_for_serial(GUEST_ECHO % re.escape(command), ECHO_TIMEOUT_SECONDS, GUEST_PORT, since)
             break
     pc.press("ret")
-    answer = pc.wait_for_serial(GUEST_ANSWER % re.escape(command), GUEST_TIMEOUT_SECONDS, GUEST_PORT, since)
+    answer = pc.wait_for_serial(GUEST_ANSWER % re.escape(command), timeout_seconds, GUEST_PORT, since)
     return str(json.loads(answer[1])["result"])
 
 

@@ -11,7 +11,7 @@ from lookaside.domain import ChunkId
 from lookaside.errors import CorruptChunk
 from lookaside.extentmap import UNIT_BYTES, ZEROS, Extent
 from lookaside.source import ChunkSource
-from soulpad.base.extents import punch_hole
+from soulpad.base.extents import punch
 
 LATELY_USED_CHUNKS = 64  # 8 MiB: memory's extents name the same chunk again and again
 
@@ -49,7 +49,7 @@ def assemble(
             start = extent.start * UNIT_BYTES
             end = min(extent.end * UNIT_BYTES, image_bytes)
             if extent.chunk == ZEROS:
-                punch_hole(descriptor, start, end - start)
+                punch(descriptor, start, end - start)
             else:
                 write_all(descriptor, part_of(held.get(chunks[extent.chunk]), extent, end - start), start)
     finally:

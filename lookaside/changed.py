@@ -12,20 +12,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from soulpad.base.extents import PLACE_MEANS_NOTHING, UNWRITTEN, DiskExtent, disk_extents
+from soulpad.base.extents import PLACE_MEANS_NOTHING, UNWRITTEN, Extent, extents
+from soulpad.base.spans import Span, union
 
 ZERO = None  # a place that reads as zeros: a hole, or blocks that were only reserved
 
 
-class Span(NamedTuple):
-    """Bytes of a file, from ``start`` up to ``end``."""
-
-    start: int
-    end: int
-
-
 class Placed(NamedTuple):
-    """A span up to ``end`` that lies ``shift`` bytes further on the device than in the file; ZERO: that reads as zeros.
+    """The bytes up to ``end``, which lie ``shift`` bytes further on the device than in the file; ZERO: they are zeros.
     ``known``: whether that tells anything."""
 
     end: int
@@ -34,7 +28,7 @@ class Placed(NamedTuple):
 
 
 def changed_spans(old: Path, new: Path) -> list[Span]:
-    """Where ``new`` may differ from ``old``: all spans that do, and perhaps some that do not; sorted, not touching.
+    """Where ``new`` may differ from ``old``: all that does, and perhaps some that does not.
 
     Beyond the end of the shorter file all is changed. Both must be at rest.
     """
@@ -42,24 +36,24 @@ def changed_spans(old: Path, new: Path) -> list[Span]:
     if old.stat().st_dev != new.stat().st_dev:
         return whole(size)
     try:
-        maps = [list(disk_extents(path, write_first=True)) for path in (old, new)]
+        maps = [list(extents(path, write_first=True)) for path in (old, new)]
     except OSError:
         return whole(size)
     shared = min(size, old.stat().st_size)
     spans = differing(placed(maps[0], shared), placed(maps[1], shared), shared)
-    return joined([*spans, *([Span(shared, size)] if size > shared else [])])
+    return union(spans, [(shared, size)])
 
 
-def placed(extents: Iterable[DiskExtent], size: int) -> Iterator[Placed]:
+def placed(found: Iterable[Extent], size: int) -> Iterator[Placed]:
     """The extents as spans that cover ``size`` bytes, holes included."""
     end = 0
-    for extent in extents:
-        if extent.logical > end:
-            yield Placed(extent.logical, ZERO, True)
+    for extent in found:
+        if extent.logical_bytes > end:
+            yield Placed(extent.logical_bytes, ZERO, True)
         zero = bool(extent.flags & UNWRITTEN)
         known = not extent.flags & PLACE_MEANS_NOTHING
-        end = extent.logical + extent.length
-        yield Placed(end, ZERO if zero else extent.physical - extent.logical, known)
+        _, end = extent.span
+        yield Placed(end, ZERO if zero else extent.physical_bytes - extent.logical_bytes, known)
     if end < size:
         yield Placed(size, ZERO, True)
 
@@ -71,23 +65,12 @@ def differing(old: Iterator[Placed], new: Iterator[Placed], size: int) -> Iterat
     while one and other and start < size:
         end = min(one.end, other.end, size)
         if end > start and not (one.known and other.known and one.shift == other.shift):
-            yield Span(start, end)
+            yield start, end
         start = max(start, end)
         one = next(old, None) if one.end <= start else one
         other = next(new, None) if other.end <= start else other
 
 
-def joined(spans: Iterable[Span]) -> list[Span]:
-    """Sorted spans, those that touch in one."""
-    found: list[Span] = []
-    for span in spans:
-        if found and found[-1].end >= span.start:
-            found[-1] = Span(found[-1].start, max(found[-1].end, span.end))
-        else:
-            found.append(span)
-    return found
-
-
 def whole(size: int) -> list[Span]:
     """All of a file."""
-    return [Span(0, size)] if size else []
+    return [(0, size)] if size else []

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from lookaside.changed import Span, joined
 from lookaside.extentmap import UNIT_BYTES
+from soulpad.base.spans import Span, union
 
 CHUNK_BYTES = 128 << 10
 CHUNK_UNITS = CHUNK_BYTES // UNIT_BYTES
@@ -31,29 +31,28 @@ def pieces(image: Path, spans: Iterable[Span]) -> Iterator[Piece]:
     """The chunks of ``image`` that ``spans`` touch, in order. Holes are not read. Raises OSError."""
     size = image.stat().st_size
     with image.open("rb", buffering=0) as file:
-        for span in on_grid(spans, size):
-            yield from pieces_of_span(file, span)
+        for start, end in on_grid(spans, size):
+            yield from pieces_between(file, start, end)
 
 
 def on_grid(spans: Iterable[Span], image_bytes: int) -> list[Span]:
     """Spans grown to the places where chunks begin and end, within the image."""
-    return joined(
-        Span(span.start // CHUNK_BYTES * CHUNK_BYTES, min(-(-span.end // CHUNK_BYTES) * CHUNK_BYTES, image_bytes))
-        for span in spans
-        if span.start < image_bytes and span.end > span.start
+    return union(
+        (start // CHUNK_BYTES * CHUNK_BYTES, min(-(-end // CHUNK_BYTES) * CHUNK_BYTES, image_bytes))
+        for start, end in spans
+        if start < min(end, image_bytes)
     )
 
 
-def pieces_of_span(file: BinaryIO, span: Span) -> Iterator[Piece]:
-    """The pieces of one span that begins and ends where chunks do, or at the image's end."""
-    position = span.start
-    while position < span.end:
-        data = next_data(file, position, span.end)
+def pieces_between(file: BinaryIO, position: int, stop: int) -> Iterator[Piece]:
+    """The pieces between two places where chunks begin, or the image ends."""
+    while position < stop:
+        data = next_data(file, position, stop)
         if data > position:
             yield Piece(position // UNIT_BYTES, units_between(position, data), None)
             position = data
             continue
-        end = min(position + CHUNK_BYTES, span.end)
+        end = min(position + CHUNK_BYTES, stop)
         content = read_exactly(file, position, end - position)
         yield Piece(position // UNIT_BYTES, units_between(position, end), content if any_set(content) else None)
         position = end

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
-from lookaside.changed import Span, whole
+from lookaside.changed import whole
 from lookaside.cutting import Piece, pieces
 from lookaside.domain import ChunkId, Domain
 from lookaside.extentmap import ZEROS, Extent
 from lookaside.manifest import ImageMap, Manifest, VersionName
 from lookaside.versions import ChunkList
+from soulpad.base.spans import Span
 
 
 class ChunkStore(Protocol):

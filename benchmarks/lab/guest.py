@@ -77,6 +77,28 @@ class GuestSerial:
         os.write(self._ours, b"status\n")
         return require_continues(before, self._wait("soul", seen, ANSWER_SECONDS))
 
+    def browse(self, heap_mib: int, hot_mib: int) -> None:
+        """Has it browse from now on; raises EmulatedPcFailed when it has no room."""
+        result = self.command(f"browse {heap_mib} {hot_mib}")
+        if result != "browsing":
+            raise EmulatedPcFailed(f"the guest does not browse: {result}", "give it more memory")
+
+    def seen(self) -> int:
+        """How many messages have come."""
+        return len(self._messages)
+
+    def rounds(self, count: int, seen: int | None = None) -> list[Message]:
+        """The first ``count`` rounds of the browser that end after ``seen`` messages (None: from now on); raises
+        VerifyFailed when what it found was not what it had left."""
+        seen = self.seen() if seen is None else seen
+        found: list[Message] = []
+        for _ in range(count):
+            seen, message = self._wait_from("round", seen, COMMAND_SECONDS)
+            found.append(message)
+        if not all(one["ok"] for one in found):
+            raise VerifyFailed("the guest's browser did not find what it had left", "this must never happen")
+        return found
+
     def command(self, command: str) -> str:
         """Has the guest do something; returns its result when it is done."""
         return str(self.answer(command)["result"])
@@ -98,12 +120,16 @@ class GuestSerial:
             raise VerifyFailed(f"the guest's memory is damaged: {result}", "this must never happen; keep the store")
 
     def _wait(self, kind: str, seen: int, patience_seconds: float) -> Message:
+        return self._wait_from(kind, seen, patience_seconds)[1]
+
+    def _wait_from(self, kind: str, seen: int, patience_seconds: float) -> tuple[int, Message]:
+        """The next message of a kind after so many, and how many have been seen with it."""
         deadline = time.monotonic() + patience_seconds
         with self._came:
             while True:
-                for message in self._messages[seen:]:
+                for place, message in enumerate(self._messages[seen:], seen + 1):
                     if kind in message:
-                        return dict(message[kind])
+                        return place, dict(message[kind])
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise EmulatedPcFailed(f"the guest said nothing for {patience_seconds:.0f} s", "is it running?")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.lab import resume_managed, resume_ours
+from benchmarks.lab import resume_desktop, resume_managed, resume_ours
 from benchmarks.lab.inside import LIBVIRT_ROOT, answer, set_up
 from benchmarks.lab.resume_request import Request
 
@@ -14,9 +14,11 @@ def measure(fields: dict[str, Any]) -> dict[str, Any]:
     request = Request.from_fields(fields)
     inside = set_up(request.device, request.limits)
     if request.side == "ours":
-        runs = resume_ours.measure(request, inside.store, inside.hypervisor, inside.port)
+        ours = resume_desktop.ours if request.heap_mib else resume_ours.measure
+        runs = ours(request, inside.store, inside.hypervisor, inside.port)
     else:
-        runs = resume_managed.measure(request, inside.store, LIBVIRT_ROOT, inside.port)
+        managed = resume_desktop.managed_save if request.heap_mib else resume_managed.measure
+        runs = managed(request, inside.store, LIBVIRT_ROOT, inside.port)
     return {"runs": runs, "speeds": inside.speeds.to_fields(), "vmm": inside.vmm}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import libvirt
 
+from benchmarks.lab.figures import Figures
 from benchmarks.lab.guest import GuestSerial
 from benchmarks.lab.resume_request import Request
 from benchmarks.lab.stockdomain import stock_xml
@@ -21,7 +22,7 @@ from soulpad.store.checkpoint import disk_name
 FOLDER = "managed-save"
 
 
-def measure(request: Request, store: Store, libvirt_root: Path, port: GuestSerial) -> list[dict[str, object]]:
+def measure(request: Request, store: Store, libvirt_root: Path, port: GuestSerial) -> list[Figures]:
     """One entry of figures a run; raises when a resumed guest is not the one that was saved."""
     (parcel,) = parcels_in(store.root)
     save_into(store, libvirt_root)
@@ -35,7 +36,7 @@ def measure(request: Request, store: Store, libvirt_root: Path, port: GuestSeria
     return runs
 
 
-def one_run(domain: Any, store: Store, port: GuestSerial) -> dict[str, object]:
+def one_run(domain: Any, store: Store, port: GuestSerial) -> Figures:
     """Save, resume, check all memory."""
     saved = save(domain, store)
     resumed = resume(domain, store, port)

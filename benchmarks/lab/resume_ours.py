@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchmarks.lab.changed import suspend_figures
+from benchmarks.lab.figures import Figures
 from benchmarks.lab.guest import GuestSerial, Message
 from benchmarks.lab.inside import PC
 from benchmarks.lab.resume_request import Request
@@ -25,7 +27,7 @@ class Side:
     parcel: Parcel
 
 
-def measure(request: Request, store: Store, hypervisor: Hypervisor, port: GuestSerial) -> list[dict[str, object]]:
+def measure(request: Request, store: Store, hypervisor: Hypervisor, port: GuestSerial) -> list[Figures]:
     """One entry of figures a run; raises when a resumed guest is not the one that was suspended."""
     (parcel,) = parcels_in(store.root)
     side = Side(store, hypervisor, port, parcel)
@@ -37,7 +39,7 @@ def measure(request: Request, store: Store, hypervisor: Hypervisor, port: GuestS
     return [first | one_run(side, request.work_mib) for _ in range(request.runs)]
 
 
-def first_resume(side: Side) -> dict[str, object]:
+def first_resume(side: Side) -> Figures:
     """The only resume of a parcel that knows no working set; its session leaves one for the next."""
     running, resumed, _ = resume(side)
     side.port.verify()
@@ -45,12 +47,13 @@ def first_resume(side: Side) -> dict[str, object]:
     return {"first_resume_seconds": resumed.seconds, "first_read_bytes_before_output": resumed.traffic.read_bytes}
 
 
-def one_run(side: Side, work_mib: int) -> dict[str, object]:
+def one_run(side: Side, work_mib: int) -> Figures:
     """Resume, check all memory, suspend; once more with ``work_mib`` rewritten before the suspend; and once more with
     so much rewritten before a checkpoint beside the session, which is then cut off and gone back to."""
     running, resumed, resume_stages = resume(side)
     side.port.verify()
     suspended, suspend_stages = suspend(side, running)
+    idle = suspend_figures(side.parcel, suspended)
     running, _, _ = resume(side)
     side.port.command(f"touch {work_mib}")
     worked, _ = suspend(side, running)
@@ -66,8 +69,7 @@ def one_run(side: Side, work_mib: int) -> dict[str, object]:
     return {
         "resume_seconds": resumed.seconds,
         "read_bytes_before_output": resumed.traffic.read_bytes,
-        "suspend_seconds": suspended.seconds,
-        "suspend_written_bytes": suspended.traffic.written_bytes,
+        **idle,
         "suspend_after_work_seconds": worked.seconds,
         "suspend_after_work_written_bytes": worked.traffic.written_bytes,
         "checkpoint_seconds": checkpointed.seconds,

@@ -15,7 +15,8 @@ SIDES: tuple[SideName, ...] = get_args(SideName)
 @dataclass(frozen=True)
 class Request:
     """One side at one size. ``touched_mib``: how much of the guest's memory is filled before it is first suspended.
-    ``work_mib``: how much of that it rewrites before the suspend that is measured after work."""
+    ``work_mib``: how much of that it rewrites before the suspend that is measured after work. ``heap_mib``: of what it
+    browses, with ``hot_mib`` gone round all the time; 0: it does not browse."""
 
     side: SideName
     device: Path
@@ -23,6 +24,8 @@ class Request:
     touched_mib: int
     work_mib: int
     runs: int
+    heap_mib: int = 0
+    hot_mib: int = 0
 
     def to_fields(self) -> dict[str, Any]:
         return asdict(self) | {"device": str(self.device)}

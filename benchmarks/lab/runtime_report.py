@@ -156,8 +156,8 @@ def facts(report: Figures) -> list[str]:
         f"runs: {report['runs']}; all sides at the same time. The guests' memory was checked after the work.",
         f"bytes: {load['idle_minutes']:g} minutes idle, {load['busy_minutes']:g} busy; {idle['checkpoints']} and "
         f"{busy['checkpoints']} checkpoints, for each of which the guest stood still for {longest:.2f} s at most.",
-        f"stick: {speeds_of(report['throttle'])}. Memory that changed is written back after "
-        f"{report['dirty_expire_seconds']:g} s.",
+        f"stick: {speeds_of(report['throttle'])}. Memory that changed waits for a checkpoint, up to "
+        f"{report['waiting_bytes'] / 1e6:.0f} MB.",
         "The plain machine was never suspended: anonymous memory, huge pages as QEMU asks for them, its disk a file.",
         machine_line(report["machine"], report["vmm"]),
     ]

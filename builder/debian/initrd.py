@@ -56,8 +56,11 @@ def wanted_modules(source: Path) -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
-def make_initrd(source: Path, modules_folder: Path, busybox: Path, scratch: Path, target: Path) -> None:
-    """Writes the initramfs. ``modules_folder``: /usr/lib/modules/VERSION of the root that it will start."""
+def make_initrd(
+    source: Path, modules_folder: Path, busybox: Path, scratch: Path, target: Path, *more_programs: Path
+) -> None:
+    """Writes the initramfs. ``modules_folder``: /usr/lib/modules/VERSION of the root that it will start.
+    ``busybox`` and ``more_programs`` are static."""
     tree = scratch / "initrd"
     for folder in FOLDERS:
         (tree / folder).mkdir(parents=True)
@@ -67,10 +70,11 @@ def make_initrd(source: Path, modules_folder: Path, busybox: Path, scratch: Path
     for path in order:
         (tree / "modules" / f"{module_name(path)}.ko").write_bytes(uncompressed(modules_folder / path))
     (tree / "modules" / "order").write_text("".join(f"{module_name(path)}\n" for path in order))
-    (tree / "bin" / "busybox").write_bytes(busybox.read_bytes())
+    for program in (busybox, *more_programs):
+        (tree / "bin" / program.name).write_bytes(program.read_bytes())
+        (tree / "bin" / program.name).chmod(0o755)
     (tree / "init").write_bytes((source / "init").read_bytes())
-    for program in ("bin/busybox", "init"):
-        (tree / program).chmod(0o755)
+    (tree / "init").chmod(0o755)
     (tree / "bin" / "sh").symlink_to("busybox")
     pack(tree, target)
 

@@ -22,7 +22,15 @@ CONFIG = "boot/grub/grub.cfg"
 
 # quiet, loglevel, audit, systemd.show_status: the screen belongs to the prompt, and a slow console delays the boot.
 # init_on_free: memory that a program gives back holds nothing of the user's afterwards.
-BASE_KERNEL_ARGUMENTS = ("quiet", "loglevel=3", "audit=0", "systemd.show_status=0", "init_on_free=1")
+# service_watchdogs: a service that waits for a stick which was pulled out is not stuck, and must not be killed for it.
+BASE_KERNEL_ARGUMENTS = (
+    "quiet",
+    "loglevel=3",
+    "audit=0",
+    "systemd.show_status=0",
+    "systemd.service_watchdogs=0",
+    "init_on_free=1",
+)
 
 # Words that GRUB's shell takes as they are (GRUB manual, "Quoting"): no quotes, variables, braces or separators.
 _PLAIN_ARGUMENTS = re.compile(r"[A-Za-z0-9_.,:/=@%+ -]*")

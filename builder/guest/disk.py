@@ -32,7 +32,7 @@ from soulpad.base.units import MIB, SECTOR_BYTES
 
 GUESTS = CACHE / "guests"
 INITRD = IMAGES / "guest-initrd"
-ROOT_LABEL = "demo-root"
+ROOT_LABEL = "guest-root"
 PARTITION_OFFSET_BYTES = MIB
 GRUB_MODULES = (*COMMON_MODULES, "part_msdos", "ext2")
 
@@ -53,6 +53,11 @@ KERNEL_ARGUMENTS = (
     # Self-tests of the kernel's cryptography, which nothing here uses.
     *("cryptomgr.notests", "initcall_blacklist=crypto_kdf108_init,init_encrypted,jent_mod_init"),
 )
+
+
+# A guest that brings its own initramfs keeps both up to date itself: Debian's packages move these links.
+LINKED_KERNEL, LINKED_INITRD = "/vmlinuz", "/initrd.img"
+ORDINARY_ARGUMENTS = ("root=/dev/vda1", "ro", "quiet")
 
 
 def build_guest(recipe_path: Path, progress: Progress) -> Path:
@@ -92,14 +97,7 @@ def assemble(recipe: GuestRecipe, root: Path, tools: Toolbox, key: str, scratch:
     progress.step(f"unpacking the root of {recipe.name}")
     tree = Tree(scratch / "tree", scratch / "owners")
     tree.unpack(root)
-    version = tree.kernel_version()
-    tree.add(
-        {
-            "etc/demo-soul.conf": settings_file(recipe).encode(),
-            "etc/machine-id": f"{machine_id(key)}\n".encode(),
-            f"boot/initrd.img-{version}": tree.initrd(version, scratch),
-        }
-    )
+    config = demonstration(recipe, tree, key, scratch) if recipe.settings else ordinary_config()
     progress.step(f"making the disk of {recipe.name}")
     tree.make_ext4(image, recipe.disk_bytes - PARTITION_OFFSET_BYTES, key)
     with image.open("r+b") as file:
@@ -108,11 +106,24 @@ def assemble(recipe: GuestRecipe, root: Path, tools: Toolbox, key: str, scratch:
     install_bios_grub(
         image,
         tools,
-        embedded_config(version),
+        config,
         core_offset_bytes=SECTOR_BYTES,
         core_room_bytes=PARTITION_OFFSET_BYTES - SECTOR_BYTES,
         modules=GRUB_MODULES,
     )
+
+
+def demonstration(recipe: GuestRecipe, tree: Tree, key: str, scratch: Path) -> str:
+    """Makes of the tree the guest that starts as fast as one can, with its settings; returns GRUB's config."""
+    version = tree.kernel_version()
+    tree.add(
+        {
+            "etc/demo-soul.conf": settings_file(recipe).encode(),
+            "etc/machine-id": f"{machine_id(key)}\n".encode(),
+            f"boot/initrd.img-{version}": tree.initrd(version, scratch),
+        }
+    )
+    return embedded_config(version)
 
 
 @dataclass(frozen=True)
@@ -177,11 +188,21 @@ def settings_file(recipe: GuestRecipe) -> str:
 
 
 def embedded_config(kernel_version: str) -> str:
-    """What GRUB's core image does: no menu and no file to read but kernel and initramfs."""
+    """What GRUB's core image does in the demonstration's guest."""
+    return boot_config(f"/boot/vmlinuz-{kernel_version}", f"/boot/initrd.img-{kernel_version}", KERNEL_ARGUMENTS)
+
+
+def ordinary_config() -> str:
+    """What it does in a guest that updates its kernel by itself."""
+    return boot_config(LINKED_KERNEL, LINKED_INITRD, ORDINARY_ARGUMENTS)
+
+
+def boot_config(kernel: str, initrd: str, arguments: tuple[str, ...]) -> str:
+    """No menu, and no file to read but kernel and initramfs."""
     return f"""\
 search --no-floppy --set=root --label {ROOT_LABEL}
-linux /boot/vmlinuz-{kernel_version} {" ".join(KERNEL_ARGUMENTS)}
-initrd /boot/initrd.img-{kernel_version}
+linux {kernel} {" ".join(arguments)}
+initrd {initrd}
 boot
 """
 

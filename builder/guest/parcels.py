@@ -26,6 +26,7 @@ from soulpad.store.parcel import Disk, Machine, ParcelDescription, check_name, r
 Content = Path | bytes
 DEFAULT_MEMORY_MIB = 1024
 LEAST_MEMORY_MIB = 64
+SOUND_CARD = "ich9"  # libvirt's name for Intel's HD audio on this chipset: every desktop system has a driver
 # Formats that qemu-img reads and people have; "raw" is also its answer for anything it does not know.
 KNOWN_FORMATS = ("raw", "qcow2", "qed", "vmdk", "vdi", "vhdx", "vpc")
 OPTIONS = ("memory", "cpus", "cpu-class")
@@ -101,6 +102,7 @@ def new_parcel(request: ParcelRequest, disk: Path, memory_mib: int) -> ParcelCon
         disks=(Disk(disk_name(0), size_bytes),),
         vcpus=request.vcpus,
         cpu_model=(request.cpu_class or ANY_PC).model,
+        sound=SOUND_CARD,
         mac_address=random_mac_address(),
     )
     manifest = CheckpointManifest(generation=0, parent=None, taken_at=int(time.time()), disk_bytes=(size_bytes,))

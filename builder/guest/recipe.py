@@ -17,7 +17,6 @@ _FIELDS: Mapping[str, type] = {
     "elements": list,
     "disk_size": str,
     "memory_mib": int,
-    "settings": dict,
 }
 _SETTINGS: Mapping[str, type] = {
     "pattern_mib": int,
@@ -34,8 +33,8 @@ _EXAMPLE = "compare it with images/guest-demo.toml"
 
 @dataclass(frozen=True)
 class GuestRecipe:
-    """``images/guest-demo.toml``. ``memory_mib``: what the guest's machine gets. ``settings``: what becomes
-    ``/etc/demo-soul.conf``."""
+    """``images/guest-*.toml``. ``memory_mib``: what the guest's machine gets. ``settings``: what becomes
+    ``/etc/demo-soul.conf`` in a guest of the demonstration; any other guest has none."""
 
     name: str
     elements: tuple[str, ...]
@@ -47,14 +46,16 @@ class GuestRecipe:
 def read_guest_recipe(path: Path) -> GuestRecipe:
     """Parses a guest's recipe; raises BadInput naming the field that is wrong."""
     table = read_toml(path)
-    _require(table, _FIELDS, str(path))
-    _require(table["settings"], _SETTINGS, f"{path}: settings")
+    demonstration = "settings" in table
+    _require(table, {**_FIELDS, "settings": dict} if demonstration else _FIELDS, str(path))
+    if demonstration:
+        _require(table["settings"], _SETTINGS, f"{path}: settings")
     recipe = GuestRecipe(
         name=table["name"],
         elements=tuple(table["elements"]),
         disk_bytes=parse_bytes(table["disk_size"]),
         memory_mib=table["memory_mib"],
-        settings=tuple((name, str(table["settings"][name])) for name in _SETTINGS),
+        settings=tuple((name, str(table["settings"][name])) for name in _SETTINGS if demonstration),
     )
     for wrong in _wrongs(recipe):
         raise BadInput(f"{path}: {wrong}", _EXAMPLE)
@@ -63,14 +64,18 @@ def read_guest_recipe(path: Path) -> GuestRecipe:
 
 def _wrongs(recipe: GuestRecipe) -> Iterator[str]:
     """What cannot be, though each field is of the right kind."""
-    values = dict(recipe.settings)
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", recipe.name):
         yield "name must be letters, digits and hyphens: it becomes a file's name"
     if not recipe.elements or not all(isinstance(element, str) for element in recipe.elements):
         yield "elements must name at least one element"
     if recipe.disk_bytes % MIB or not _LEAST_DISK_BYTES <= recipe.disk_bytes < _MOST_DISK_BYTES:
         yield "disk_size must be whole MiB, at least 512MiB, below 2TiB"
-    if int(values["pattern_mib"]) + _MEMORY_BESIDE_PATTERN_MIB > recipe.memory_mib:
+    if recipe.settings:
+        yield from _wrong_settings(dict(recipe.settings), recipe.memory_mib)
+
+
+def _wrong_settings(values: Mapping[str, str], memory_mib: int) -> Iterator[str]:
+    if int(values["pattern_mib"]) + _MEMORY_BESIDE_PATTERN_MIB > memory_mib:
         yield f"pattern_mib and {_MEMORY_BESIDE_PATTERN_MIB} MiB for Debian do not fit into memory_mib"
     for name in ("marker_in_memory", "marker_on_disk"):
         marker = values[name]

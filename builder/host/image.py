@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from builder.debian.dib import build_root
 from builder.debian.initrd import make_initrd
-from builder.host.native import compile_libraries
+from builder.host.native import compile_keeper, compile_libraries
 from builder.host.recipe import HostRecipe, read_host_recipe
 from builder.host.roottar import Laid, merge
 from builder.keys import files_below, key_of
@@ -27,6 +27,7 @@ HOSTS = CACHE / "hosts"
 KEPT_HOSTS = 3
 # The part of the command that the stick's host runs; the builder and its dependencies stay at home.
 HOST_PACKAGES = ("base", "store", "vm", "session")
+HOST_FOLDERS = ("initrd", "keeper", "native", "programs", "rootfs")
 HOST_MODULES = ("__init__.py", "cli/__init__.py", "cli/__main__.py", "cli/main.py", "cli/commands/__init__.py",
                 "cli/commands/session_command.py")  # fmt: skip
 PYTHON_HOME = PurePosixPath("usr/lib/soulpad/python")
@@ -90,7 +91,9 @@ def host_sources() -> list[Path]:
     package = ROOT / "soulpad"
     modules = [package / name for name in HOST_MODULES]
     packages = [path for name in HOST_PACKAGES for path in files_below(package / name)]
-    data = [path for name in ("initrd", "native", "programs", "rootfs") for path in files_below(HOSTOS / name)]
+    data = [
+        path for name in ("initrd", "keeper", "native", "programs", "rootfs") for path in files_below(HOSTOS / name)
+    ]
     return [*modules, *packages, *data]
 
 
@@ -120,7 +123,8 @@ def make_boot_files(scratch: Path, made: Path) -> None:
     (kernel,) = (root / "boot").glob("vmlinuz-*")
     (modules,) = (root / "usr/lib/modules").iterdir()
     shutil.copyfile(kernel, made / "vmlinuz")
-    make_initrd(HOSTOS / "initrd", modules, root / "usr/bin/busybox", scratch, made / "initrd.img")
+    keeper = compile_keeper(scratch / "keeper")
+    make_initrd(HOSTOS / "initrd", modules, root / "usr/bin/busybox", scratch, made / "initrd.img", keeper)
 
 
 def lay_overlay(stage: Path, root: Path) -> list[Laid]:

@@ -50,6 +50,7 @@ class UsbDisk:
 
     ``durable``: whether the PC's flushes reach this machine's disk; without, tests are faster.
     ``logical_block_bytes``: 512, or 4096 for a stick that shows its true sectors.
+    ``write_cache``: whether the disk says that it has one, which a loss of power empties.
     """
 
     path: Path
@@ -57,6 +58,7 @@ class UsbDisk:
     logical_block_bytes: int = SECTOR_BYTES
     durable: bool = True
     throttle: Throttle = Throttle()
+    write_cache: bool = True
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,7 @@ def _usb_storage(disk: UsbDisk, name: str) -> dict[str, str | int | bool]:
         "serial": f"SOULPAD-{name.upper()}",
         "logical_block_size": disk.logical_block_bytes,
         "physical_block_size": disk.logical_block_bytes,
+        "write-cache": "on" if disk.write_cache else "off",
     }
 
 

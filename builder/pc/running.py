@@ -121,7 +121,10 @@ class RunningPc:
     def plug_in(self, disk: UsbDisk, name: str) -> None:
         """Plugs one more USB disk in while the PC runs; ``name`` is for ``pull_out`` and the statistics."""
         file = {"driver": "file", "filename": str(disk.path.absolute())}
-        self._monitor.execute("blockdev-add", **{"driver": disk.image_format, "node-name": name, "file": file})
+        cache = {"no-flush": not disk.durable}
+        self._monitor.execute(
+            "blockdev-add", **{"driver": disk.image_format, "node-name": name, "file": file, "cache": cache}
+        )
         self._monitor.execute("device_add", **hot_plug_device(disk, name))
 
     def pull_out(self, name: str = STICK) -> None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import struct
 from pathlib import Path
 
 from soulpad.base.run import run
 
 FICLONE = 0x40049409
+FICLONERANGE = 0x4020940D
 NOT_HERE = {errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS}
 
 
@@ -31,3 +33,9 @@ def clone(source: Path, target: Path) -> None:
         finally:
             os.close(descriptor)
     run(["cp", "--reflink=never", "--sparse=always", source, target])
+
+
+def clone_range(source: int, target: int, offset_bytes: int, length_bytes: int) -> None:
+    """The same for a range of two open files, at the same place in both. Raises OSError, also where there is no
+    reflink. While it lasts, whoever has the source mapped waits with what he touches anew."""
+    fcntl.ioctl(target, FICLONERANGE, struct.pack("=qQQQ", source, offset_bytes, length_bytes, offset_bytes))

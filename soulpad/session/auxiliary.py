@@ -6,7 +6,9 @@ is only ever read: the disk is read-only for the kernel, and mounted so.
 
 from __future__ import annotations
 
+import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from soulpad.base.errors import ProgramFailed
@@ -22,8 +24,29 @@ def find_key(stick: Stick, sysfs: Path = Path("/sys/class/block")) -> Secret | N
     """The key for this stick from another USB disk, or None."""
     for device in usb_block_devices(stick, sysfs):
         if secret := key_on(device, stick.stick_id):
+            keep_from_guest(usb_node(device, sysfs))
             return secret
     return None
+
+
+def usb_node(device: Path, sysfs: Path, nodes: Path = Path("/dev/bus/usb")) -> Path | None:
+    """Through what the USB device that ``device`` is on could be given to the guest.
+
+    Source: Linux Documentation/ABI/testing/sysfs-bus-usb, ``busnum`` and ``devnum``.
+    """
+    for folder in (sysfs / device.name).resolve().parents:
+        bus, number = folder / "busnum", folder / "devnum"
+        if bus.exists() and number.exists():
+            return nodes / f"{int(bus.read_text()):03}" / f"{int(number.read_text()):03}"
+    return None
+
+
+def keep_from_guest(node: Path | None) -> None:
+    """Takes back the viewer's right to open it: a guest has no business with the key to its own store."""
+    if node:
+        with suppress(OSError):  # the key was pulled out meanwhile
+            os.chown(node, 0, 0)
+            node.chmod(0o600)
 
 
 def usb_block_devices(stick: Stick, sysfs: Path) -> list[Path]:

@@ -52,10 +52,12 @@ def as_left(manifest: CheckpointManifest) -> Beginning:
     return Beginning(manifest, cold=manifest.kind == "disk-only")
 
 
-def ask(console: Console, stopping: Stopping, title: str, text: list[str], options: list[str]) -> int:
-    """Asks; the last option is always SWITCH_OFF, which ends the session here."""
+def ask(
+    console: Console, stopping: Stopping, title: str, text: list[str], options: list[str], *, careful: bool = False
+) -> int:
+    """Asks; the last option is always SWITCH_OFF, which ends the session here. ``careful``: Enter alone means that."""
     with stopping.interruptible():
-        chosen = console.choose(title, text, [*options, SWITCH_OFF], 0)
+        chosen = console.choose(title, text, [*options, SWITCH_OFF], len(options) if careful else 0)
     if chosen == len(options):
         raise StopRequested
     return chosen
@@ -119,7 +121,7 @@ def after_refusal(
         text.append("Starting anew is like switching a PC on after its plug was pulled: what was open is not there.")
         options.append("Start anew from the parcel's disk")
         beginnings.append(Beginning(disks, cold=True))
-    return beginnings[ask(console, stopping, "This session cannot be resumed", text, options)]
+    return beginnings[ask(console, stopping, "This session cannot be resumed", text, options, careful=True)]
 
 
 def with_little_room(console: Console, stopping: Stopping, free_bytes: int) -> None:

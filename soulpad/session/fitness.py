@@ -115,8 +115,8 @@ def some_of(flags: list[str]) -> str:
 
 
 def about_virtualisation(parcel: ParcelRequirement, pc: ThisPc) -> Finding | None:
-    """A session that KVM suspended resumes under KVM alone. A parcel that came to the stick unsuspended may have been
-    suspended since, which only the store knows: it can start in emulation, but perhaps not resume."""
+    """A session that KVM suspended resumes under KVM alone. Of a parcel that is not suspended, or was
+    suspended without its description coming to know of it, only the store knows what it can."""
     if pc.kvm or parcel.accelerator == "qemu":
         return None
     state = "is switched off" if pc.virtualisation_flag else "is missing"

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import traceback
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,12 +22,14 @@ from soulpad.session import (
     live,
     machine,
     parcels,
+    publicfacts,
     smoothing,
     space,
     stages,
     viewer,
     volume,
     warming,
+    writeback,
 )
 from soulpad.session.auxiliary import find_key
 from soulpad.session.choices import (
@@ -47,12 +50,14 @@ from soulpad.session.periodic import PeriodicCheckpoints
 from soulpad.session.report import report
 from soulpad.session.stages import StageClock
 from soulpad.session.stopping import EndReason, Stopping, StopRequested, ask_for_power_off
-from soulpad.session.thispc import Stick, ThisPc, memory_facts, require_memory, this_pc, this_stick
+from soulpad.session.thispc import Stick, ThisPc, memory_facts, require_memory, store_of, this_pc, this_stick
 from soulpad.store.checkpoint import CheckpointManifest
 from soulpad.store.layout import STAGE_LOG
 from soulpad.vm.hypervisor import Hypervisor
 
 log = logging.getLogger("soulpad.session")
+
+OVER = Path("/run/soulpad/over")  # hostos/keeper looks for it
 
 
 @dataclass(frozen=True)
@@ -84,9 +89,11 @@ def run_session(console: Console, libvirt_root: Path) -> None:
             running = start(host, parcel, clock, go_back=go_back)
             reason = live_until_over(host, running, root, clock)
             end(host, running, root, reason)
+            publicfacts.keep_true(host.stick, root)
         farewell(console)
     except (PowerOffAsked, StopRequested):
         report("stopped-before-session")
+        let_go_of_stick()
     except SoulpadError as error:
         explain(console, stopping, error)
     except Exception as error:
@@ -100,15 +107,17 @@ def open_store(host: Host, stack: ExitStack, clock: StageClock) -> tuple[Path, b
 
     Returns where it is mounted, and whether the person wants to choose the moment to go on from.
     """
+    with not_needed("the partition did not grow"):
+        volume.widen(host.stick)
     message = ""
     while True:
         with host.stopping.interruptible():
-            key = find_key(host.stick)
+            key = find_key(this_stick())
             typed = Typed(key) if key else host.console.ask_passphrase(message)
         clock.skip()
         host.console.working("Unlocking")
         try:
-            volume.unlock(host.stick.parcels, typed.passphrase)
+            volume.unlock(store_of(host.stick), typed.passphrase)
             break
         except WrongPassphrase as error:
             report("wrong-passphrase")
@@ -116,12 +125,19 @@ def open_store(host: Host, stack: ExitStack, clock: StageClock) -> tuple[Path, b
     root = stack.enter_context(volume.mounted())
     clock.done("unlock")
     report("unlocked")
-    try:
-        volume.grow(host.stick)
-    except ProgramFailed as error:  # a store that stays small is still a store
-        log.warning("the store did not grow: %s", error.message)
+    with not_needed("the store did not grow"):
+        volume.grow()
     clock.done("grow")
     return root, typed.go_back
+
+
+@contextmanager
+def not_needed(what: str) -> Iterator[None]:
+    """Around what may fail: a store that stays small is still a store."""
+    try:
+        yield
+    except ProgramFailed as error:
+        log.warning("%s: %s", what, error.message)
 
 
 def start(host: Host, parcel: Parcel, clock: StageClock, *, go_back: bool = False) -> RunningParcel:
@@ -222,7 +238,7 @@ def show_until_over(host: Host, running: RunningParcel) -> EndReason:
     host.console.hide()
     viewer.show()
     checkpoints = PeriodicCheckpoints(
-        partial(checkpoint_beside, running), ask_for_power_off, tidy=partial(smoothing.smooth, running.parcel)
+        partial(checkpoint_and_tell, host, running), ask_for_power_off, tidy=partial(smoothing.smooth, running.parcel)
     )
     inputs.watch(running.parcel.description.suspend_when_idle_minutes, checkpoints.make_one_now)
     host.stopping.on_save(checkpoints.make_one_now)
@@ -245,11 +261,18 @@ def go_on_after_disk_error(host: Host, running: RunningParcel) -> None:
             running.machine.resume()
 
 
+def checkpoint_and_tell(host: Host, running: RunningParcel, can_wait: bool) -> None:
+    """One checkpoint; what it asks of a PC is public from then on, for the power may be cut."""
+    checkpoint_beside(running, can_wait)
+    publicfacts.keep_true(host.stick, running.parcel.paths.root)
+
+
 def checkpoint_beside(running: RunningParcel, can_wait: bool = False) -> None:
     """One checkpoint while the session goes on. Raises GuestTooBusy where it ``can_wait`` and had better."""
     space.require_room_beside(running.parcel)
     clock = StageClock("checkpoint")
-    generation = machine.checkpoint(running, clock, can_wait=can_wait)
+    with writeback.fitted_to_stick(volume.MAPPED):
+        generation = machine.checkpoint(running, clock, can_wait=can_wait)
     report("checkpoint", generation=generation, stages=clock.seconds)
 
 
@@ -266,7 +289,7 @@ def end(host: Host, running: RunningParcel, root: Path, reason: EndReason) -> No
         case "shut-down":
             generation = machine.keep_disks_of_ended_guest(running)
         case "crashed":
-            running.companion.stop()
+            machine.drop_memory_of_ended_guest(running)
             raise machine_crashed()
     stages.append_to_log(root / STAGE_LOG, clock, running.parcel.description.uuid, generation)
     report("suspended" if reason == "asked" else "ended", generation=generation, stages=clock.seconds)
@@ -274,14 +297,22 @@ def end(host: Host, running: RunningParcel, root: Path, reason: EndReason) -> No
 
 def farewell(console: Console) -> None:
     """The last words; the store is closed by now."""
+    let_go_of_stick()
     report("store-closed")
     with suppress(SoulpadError):
         console.message("Your session is saved", ["This PC switches itself off.", "Then you can take the stick out."])
 
 
+def let_go_of_stick() -> None:
+    """Nothing more is to be saved: from now on a stick that is pulled out is not waited for, the PC switches off."""
+    with suppress(OSError):
+        OVER.touch()
+
+
 def explain(console: Console, stopping: Stopping, error: SoulpadError) -> None:
     """Shows what went wrong and waits for the person to read it."""
     report("failed", reason=error.message)
+    let_go_of_stick()
     try:
         with stopping.interruptible():
             console.choose("SoulPad cannot go on", [error.message, error.hint], ["Switch this PC off"], 0)

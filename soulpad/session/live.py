@@ -22,6 +22,9 @@ from pathlib import Path
 from soulpad.base.durable import fsync_path, replace_durably, write_durably
 from soulpad.base.errors import SoulpadError, StoreDamaged
 from soulpad.base.reflink import clone
+from soulpad.base.spans import Span
+from soulpad.session import memoryclone
+from soulpad.session.memoryclone import MemoryClone
 from soulpad.session.parcels import LIVE_FORMAT, LiveRecord, Parcel
 from soulpad.store import document
 from soulpad.store.checkpoint import (
@@ -134,11 +137,18 @@ def removed_on_failure(staged: Path) -> Iterator[None]:
         raise
 
 
-def clone_live_into(parcel: Parcel, staged: Path) -> None:
-    """Clones RAM and disks as they are now. The VM must stand still, with its block I/O drained: a direct read in
-    flight would change the clone after it was made."""
-    for name in running_files(parcel):
+def clone_ahead(parcel: Parcel, staged: Path) -> MemoryClone:
+    """Clones what is not dirty of RAM while the VM runs, so that ``clone_live_into`` has little to do."""
+    return memoryclone.begin(parcel.paths.live / RAM_NAME, staged / RAM_NAME)
+
+
+def clone_live_into(parcel: Parcel, staged: Path, memory: MemoryClone) -> list[Span]:
+    """Completes RAM and clones the disks as they are now. The VM must stand still, with its block I/O drained: a direct
+    read in flight would change the clone after it was made. Returns the holes that RAM's clone is to get."""
+    holes = memoryclone.complete(memory)
+    for name in running_disks(parcel):
         clone(parcel.paths.live / name, staged / name)
+    return holes
 
 
 def hand_on_working_set(parcel: Parcel, staged: Path) -> None:
@@ -158,7 +168,12 @@ def commit_beside(parcel: Parcel, staged: Path, manifest: CheckpointManifest) ->
 
 def running_files(parcel: Parcel) -> list[str]:
     """The files in live/ that a running VM writes."""
-    return [RAM_NAME, *(disk_name(index) for index in range(len(parcel.description.machine.disks)))]
+    return [RAM_NAME, *running_disks(parcel)]
+
+
+def running_disks(parcel: Parcel) -> list[str]:
+    """The same without its memory."""
+    return [disk_name(index) for index in range(len(parcel.description.machine.disks))]
 
 
 # --- what a crash left

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import pwd
 import time
@@ -14,12 +13,14 @@ from typing import cast
 
 from soulpad.base.durable import fsync_path
 from soulpad.base.errors import CannotResume, SoulpadError, SuspendFailed
-from soulpad.session import live, retention, space, workingset
+from soulpad.base.pagecache import unwritten_bytes
+from soulpad.base.units import MIB
+from soulpad.session import live, memoryclone, retention, space, workingset
 from soulpad.session.parcels import LiveRecord, Parcel
 from soulpad.session.periodic import GuestTooBusy
 from soulpad.session.report import command_line_value, report
 from soulpad.session.stages import StageClock
-from soulpad.session.thispc import ThisPc, vt_hint
+from soulpad.session.thispc import ThisPc, memory_facts, vt_hint
 from soulpad.session.viewer import SPICE_SOCKET
 from soulpad.session.workingset import Companion
 from soulpad.store.checkpoint import (
@@ -38,12 +39,13 @@ from soulpad.vm.domain import Accelerator, RunFiles, domain_xml
 from soulpad.vm.hypervisor import Hypervisor, RunningMachine
 
 VM_USER = "soulpad-vm"
-# A flush that takes no longer leaves so little that the VM stands still for a moment only; a guest that dirties memory
-# faster than the stick writes is not waited for.
-QUICK_FLUSH_SECONDS = 0.2
-BEARABLE_FLUSH_SECONDS = 1.0
-WORTH_ANOTHER_FLUSH = 0.7
-MOST_FLUSHES = 4
+# What is dirty when the VM is to stand still is copied in memory: so little that it is a moment only, or so much that a
+# guest which may soon be calmer is left alone. Where a flush leaves nearly as much as there was, the guest goes round
+# this memory, and another would write the same again.
+LITTLE_BYTES = 4 * MIB
+BEARABLE_BYTES = 256 * MIB
+WORTH_ANOTHER_FLUSH = 0.5
+MOST_FLUSHES = 3
 PRELOAD = Path("/usr/lib/soulpad/lib/libsoulpad-nohuge.so")
 
 
@@ -121,21 +123,23 @@ def boot_live(parcel: Parcel, hypervisor: Hypervisor, pc: ThisPc, clock: StageCl
 def checkpoint(running: RunningParcel, clock: StageClock, *, can_wait: bool = False) -> int:
     """Makes a checkpoint while the session goes on; returns its generation once it is durable and current.
 
-    The VM stands still only while its device state is saved and its files are cloned: what is dirty is written before
-    that, and made durable after it. Raises SoulpadError, among them GuestTooBusy if it ``can_wait`` for a calmer guest;
-    the session goes on then too.
+    The VM stands still only while its device state is saved, its disks are cloned and what is still dirty of its memory
+    is copied: the rest is written and cloned before that, and all is made durable after it. Raises SoulpadError, among
+    them GuestTooBusy if it ``can_wait`` for a calmer guest; the session goes on then too.
     """
     parcel = running.parcel
     staged = live.begin_checkpoint(parcel, parcel.next_generation())
     with live.removed_on_failure(staged):
         touch_for_vm(staged / DEVICE_STATE_NAME)
-        if flush_ahead(parcel) > BEARABLE_FLUSH_SECONDS and can_wait:
+        if flush_ahead(parcel) > bearable_bytes(memory_facts()["available_mib"]) and can_wait:
             raise GuestTooBusy("the guest writes faster than the stick", "it is tried again in a minute")
+        memory = live.clone_ahead(parcel, staged)
         clock.done("flush ahead")
         with standing_still(running.machine):
             running.machine.save_device_state(staged / DEVICE_STATE_NAME)
-            live.clone_live_into(parcel, staged)
+            holes = live.clone_live_into(parcel, staged, memory)
         clock.done("VM stopped")
+        memoryclone.make_holes(memory, holes)
         live.hand_on_working_set(parcel, staged)
         generation = live.commit_beside(parcel, staged, suspended_manifest(running, staged, "while-running"))
     running.generation = generation
@@ -181,9 +185,7 @@ def save_device_state(running: RunningParcel, path: Path) -> None:
 def keep_disks_of_ended_guest(running: RunningParcel) -> int:
     """The guest shut itself down: its disks become a checkpoint that starts cold. Returns the generation."""
     parcel, folder = running.parcel, running.parcel.paths.live
-    running.companion.stop()
-    for name in (RAM_NAME, WORKING_SET_NAME, DEVICE_STATE_NAME):  # a suspend that failed may have left the last
-        (folder / name).unlink(missing_ok=True)
+    drop_memory_of_ended_guest(running)
     manifest = manifest_of(running, folder, "shut-down", None)
     live.flush(folder, manifest)
     generation = live.commit(parcel, manifest)
@@ -191,18 +193,38 @@ def keep_disks_of_ended_guest(running: RunningParcel) -> int:
     return generation
 
 
-def flush_ahead(parcel: Parcel) -> float:
-    """Writes what is dirty while the VM runs, until little is left for the time in which it stands still, or it gets no
-    less; returns the seconds of the last round, which are about those that the rest will take."""
-    took = math.inf
+def drop_memory_of_ended_guest(running: RunningParcel) -> None:
+    """Its memory belongs to no device state any more. What waits to be written of it would keep the stick busy, and a
+    person waiting, when the store is unmounted."""
+    running.companion.stop()
+    for name in (RAM_NAME, WORKING_SET_NAME, DEVICE_STATE_NAME):  # a suspend that failed may have left the last
+        (running.parcel.paths.live / name).unlink(missing_ok=True)
+
+
+def flush_ahead(parcel: Parcel) -> int:
+    """Writes what is dirty while the VM runs, until little is left, or it gets no less; returns how many bytes of its
+    memory are dirty then."""
+    left_bytes = dirty_bytes(parcel)
     for _ in range(MOST_FLUSHES):
-        began, before = time.monotonic(), took
+        before_bytes = left_bytes
         for name in live.running_files(parcel):
             fsync_path(parcel.paths.live / name)
-        took = time.monotonic() - began
-        if took < QUICK_FLUSH_SECONDS or took > before * WORTH_ANOTHER_FLUSH:
+        left_bytes = dirty_bytes(parcel)
+        if left_bytes <= LITTLE_BYTES or left_bytes > before_bytes * WORTH_ANOTHER_FLUSH:
             break
-    return took
+    return left_bytes
+
+
+def bearable_bytes(available_mib: int) -> int:
+    """How much may be copied while the VM stands still, on a PC with so much memory to spare: the kernel slows down who
+    has much more of it dirty than that, both originals and copies."""
+    return min(BEARABLE_BYTES, available_mib * MIB // 8)
+
+
+def dirty_bytes(parcel: Parcel) -> int:
+    """How much of the machine's memory is not on the stick."""
+    with (parcel.paths.live / RAM_NAME).open("rb") as memory:
+        return unwritten_bytes(memory.fileno())
 
 
 @contextmanager

@@ -96,8 +96,6 @@ class PeriodicCheckpoints:
         began = time.monotonic()
         try:
             self._make(can_wait)
-            self._postponed = 0
-            self._tidy(lambda: not self._ending)
         except GuestTooBusy:
             self._postponed += 1
             report("checkpoint-postponed", times=self._postponed)
@@ -105,7 +103,17 @@ class PeriodicCheckpoints:
         except Exception as error:
             log.warning("no checkpoint could be made: %s", error)
             report("checkpoint-failed", reason=str(error))
+        else:
+            self._postponed = 0
+            self._tidy_up()
         return next_interval(time.monotonic() - began)
+
+    def _tidy_up(self) -> None:
+        try:
+            self._tidy(lambda: not self._ending)
+        except Exception as error:
+            log.warning("the files of the session could not be smoothed: %s", error)
+            report("smoothing-failed", reason=str(error))
 
     def _look_at_battery(self) -> None:
         state = self._battery()

@@ -1,8 +1,9 @@
 """How much the kernel reads around the fault of a machine that has the store's memory file mapped.
 
-A file keeps the value that its device had when it was opened. While a known working set is prefetched, what it misses
-is read page by page: less is read, and what is learnt is what was touched. Afterwards pages that come back in come in
-larger pieces again; for that the open file is borrowed from QEMU, to which it belongs (pidfd_getfd(2)).
+A file keeps the value that its device had when it was opened. While a resume goes on less is read around a fault: what
+a known working set misses page by page, so that what is learnt is what was touched; without one, two pages at a time
+(docs/decisions/0006-working-set.md). Afterwards pages that come back in come in larger pieces again; for that the open
+file is borrowed from QEMU, to which it belongs (pidfd_getfd(2)).
 """
 
 from __future__ import annotations
@@ -15,20 +16,20 @@ from pathlib import Path
 
 from soulpad.session import volume
 
-PRECISE_KIB = 4
+KNOWN_KIB = 4
+UNKNOWN_KIB = 8
 _PIDFD_GETFD = 438  # no function of the C library's, and the same number on every architecture
 
 
 @contextmanager
-def precise(wanted: bool) -> Iterator[None]:
-    """Files of the store that are opened in the block are read page by page where they are touched, if ``wanted``."""
+def precise(known: bool) -> Iterator[None]:
+    """Files of the store that are opened in the block are read in the steps of a resume; ``known``: whose working set
+    is prefetched."""
     try:
-        if wanted:
-            _set_store(PRECISE_KIB)
+        _set_store(KNOWN_KIB if known else UNKNOWN_KIB)
         yield
     finally:
-        if wanted:
-            _set_store(volume.READ_AHEAD_KIB)
+        _set_store(volume.READ_AHEAD_KIB)
 
 
 def take_over(process: int, path: Path) -> bool:

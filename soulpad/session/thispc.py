@@ -13,6 +13,7 @@ from soulpad.store.stick import partition_name
 
 LEAST_MEMORY_MIB = 900
 HOST_DEVICE = Path("/run/soulpad/host-device")
+PARCELS_MAP = "stick-parcels"
 
 
 class TooLittleMemory(SoulpadError):
@@ -100,6 +101,15 @@ def this_stick(sysfs: Path = Path("/sys/class/block")) -> Stick:
     raise StoreDamaged(
         "This stick has no partition for parcels.", "Restore the stick from a backup, or make a new one."
     )
+
+
+def store_of(stick: Stick, sysfs: Path = Path("/sys/class/block")) -> Path:
+    """What the store is opened on: the map that waits for the stick when it is pulled out (hostos/keeper), or, if this
+    kernel made none, the partition itself."""
+    for name in sysfs.glob("dm-*/dm/name"):
+        if name.read_text().strip() == PARCELS_MAP:
+            return Path("/dev") / name.parent.parent.name
+    return stick.parcels
 
 
 def esp_of(stick: Stick, sysfs: Path = Path("/sys/class/block")) -> Path | None:

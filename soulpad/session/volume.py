@@ -1,4 +1,4 @@
-"""The encrypted store: unlock, mount, grow, close. Only the booted host does this; it has device-mapper.
+"""The encrypted store: widen, unlock, mount, grow, close. Only the booted host does this; it has device-mapper.
 
 The volume is mounted in this service's own mount namespace, so nothing else keeps it busy. Closing it takes the key
 out of the kernel's memory.
@@ -14,9 +14,13 @@ from pathlib import Path
 from soulpad.base.errors import ProgramFailed, StoreDamaged, WrongPassphrase
 from soulpad.base.run import run
 from soulpad.base.secrets import Secret
-from soulpad.base.units import MIB
-from soulpad.session.thispc import Stick
+from soulpad.base.units import KIB, MIB
+from soulpad.session import writeback
+from soulpad.session.thispc import PARCELS_MAP, Stick, store_of
+from soulpad.store.stick import ENCRYPTION_SECTOR_BYTES
 
+SYSFS = Path("/sys/class/block")
+KEEPER = Path("/run/soulpad/keeper")
 MAPPING = "soulpad-parcels"
 MAPPED = Path("/dev/mapper") / MAPPING
 MOUNT_POINT = Path("/run/soulpad-store")
@@ -61,7 +65,8 @@ def mounted() -> Iterator[Path]:
         ) from None
     try:
         read_ahead_file().write_text(str(READ_AHEAD_KIB))
-        yield MOUNT_POINT
+        with writeback.held_back(MAPPED):
+            yield MOUNT_POINT
     finally:
         run(["umount", MOUNT_POINT])
         run(["cryptsetup", "close", MAPPING])
@@ -69,27 +74,43 @@ def mounted() -> Iterator[Path]:
 
 def read_ahead_file() -> Path:
     """Where the kernel is told how much to read ahead on the mapped volume."""
-    return Path("/sys/class/block") / MAPPED.resolve().name / "queue" / "read_ahead_kb"
+    return SYSFS / MAPPED.resolve().name / "queue" / "read_ahead_kb"
 
 
-def grow(stick: Stick) -> bool:
-    """Lets partition and file system fill the stick; a no-op on all but the first boot. Returns whether it grew.
+def widen(stick: Stick) -> None:
+    """Lets the partition reach to the end of the stick, while the store is still closed; mostly a no-op.
 
-    Each step may be cut by a power failure and is made up for at the next boot: sfdisk replaces the table in one
-    piece per copy, the kernel and dm-crypt are told, XFS grows in a transaction.
+    A power cut leaves the old table or the new one: sfdisk replaces it in one piece per copy. Raises ProgramFailed.
     """
-    if free_behind(stick) >= WORTH_GROWING_BYTES:
-        number = (Path("/sys/class/block") / stick.parcels.name / "partition").read_text().strip()
-        run(["sfdisk", "--quiet", "--no-reread", "--force", "-N", number, stick.disk], stdin=b", +\n")
-        run(["partx", "--update", "--nr", number, stick.disk])
-        run(["cryptsetup", "resize", MAPPING])
+    size_bytes = wanted_bytes(stick)
+    if size_bytes is None:
+        return
+    number = (SYSFS / stick.parcels.name / "partition").read_text().strip()
+    size = f", {size_bytes // KIB}KiB\n".encode()
+    run(["sfdisk", "--quiet", "--no-reread", "--force", "-N", number, stick.disk], stdin=size)
+    run(["partx", "--update", "--nr", number, stick.disk])
+    if store_of(stick) != stick.parcels:
+        run([KEEPER, "resize", PARCELS_MAP])
+
+
+def wanted_bytes(stick: Stick, sysfs: Path = SYSFS) -> int | None:
+    """How large the parcels partition should be made; None when it is right as it is.
+
+    A multiple of 1 MiB as all of ours, and 1 MiB is left for the backup table. dm-crypt opens nothing that is no
+    multiple of its sectors: a partition that an earlier version made so is cut to whole ones.
+    """
+    sector_bytes = 512  # what sysfs counts in, whatever the disk's own are
+    start_bytes = int((sysfs / stick.parcels.name / "start").read_text()) * sector_bytes
+    size_bytes = int((sysfs / stick.parcels.name / "size").read_text()) * sector_bytes
+    disk_bytes = int((sysfs / stick.disk.name / "size").read_text()) * sector_bytes
+    largest_bytes = (disk_bytes - MIB) // MIB * MIB - start_bytes
+    if largest_bytes - size_bytes >= WORTH_GROWING_BYTES:
+        return largest_bytes
+    return size_bytes - size_bytes % ENCRYPTION_SECTOR_BYTES if size_bytes % ENCRYPTION_SECTOR_BYTES else None
+
+
+def grow() -> bool:
+    """Lets the mounted file system fill its volume. Returns whether it grew. XFS does it in a transaction."""
     before = os.statvfs(MOUNT_POINT).f_blocks
     run(["xfs_growfs", "-d", MOUNT_POINT])
     return os.statvfs(MOUNT_POINT).f_blocks > before
-
-
-def free_behind(stick: Stick, sysfs: Path = Path("/sys/class/block")) -> int:
-    """Bytes between the end of the parcels partition and the end of the stick."""
-    partition = sysfs / stick.parcels.name
-    end = int((partition / "start").read_text()) + int((partition / "size").read_text())
-    return (int((sysfs / stick.disk.name / "size").read_text()) - end) * 512

@@ -32,6 +32,7 @@ WANTED = (
     "usr/bin/qemu-system-x86_64",
     f"{LIBRARIES}/qemu/*spice*.so",
     f"{LIBRARIES}/qemu/hw-display-virtio-*.so",
+    f"{LIBRARIES}/qemu/hw-usb-redirect.so",
     "usr/share/seabios/bios-256k.bin",
     "usr/share/seabios/vgabios-virtio.bin",
     "usr/share/qemu/kvmvapic.bin",

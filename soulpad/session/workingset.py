@@ -93,7 +93,7 @@ def prefetched(source: Path, live: Path) -> Iterator[Companion]:
         wanted = prefetch_plan(known.runs, turn_of(source), affordable_pages(memory_facts()["available_mib"]))
         companion.start(lambda stopping: prefetch(ram, wanted, stopping))
     try:
-        with readahead.precise(wanted=known is not None):
+        with readahead.precise(known=known is not None):
             yield companion
     except BaseException:
         companion.stop()

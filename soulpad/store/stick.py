@@ -3,7 +3,7 @@
 Partitions (GPT), in this order; a name is ``soulpad-ROLE-ID`` with the stick's id, eight hex digits, so that
 two sticks in one PC are never mixed up:
 
-    bios     1 MiB, GRUB's core image for BIOS PCs
+    bios     1 MiB, GRUB's core image for BIOS PCs; at its end the boot mark
     esp      FAT32: shim, GRUB, kernel, initrd, soulpad.json
     host-a   squashfs: the live host
     host-b   reserved for the next host
@@ -28,12 +28,14 @@ ROLES = ("bios", "esp", "host-a", "host-b", "parcels")
 PAYLOAD_OFFSET_BYTES = 16 * MIB
 ENCRYPTION_SECTOR_BYTES = 4096
 STORE_LABEL = "parcels"
+# At the end of the partition ``bios``, rewritten at each start: tells whether the stick was used elsewhere meanwhile.
+BOOT_MARK_BYTES = 4096
 
 
 @dataclass(frozen=True)
 class ParcelRequirement:
-    """What a PC must have to resume this parcel: said before the passphrase. ``vmm``: the QEMU that suspended it, when
-    the parcel was put on the stick suspended."""
+    """What a PC must have to resume this parcel: said before the passphrase. ``vmm``: the QEMU that suspended it, if it
+    is suspended."""
 
     uuid: str
     cpu_model: str

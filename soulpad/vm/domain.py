@@ -21,6 +21,10 @@ ET.register_namespace("qemu", QEMU_NAMESPACE)
 # The port at which QEMU's guest agent listens in a guest that has one (QEMU docs/interop/qemu-ga.rst).
 GUEST_AGENT = "org.qemu.guest_agent.0"
 
+# The tablet has the first port of the USB controller; the next ones are free for devices of the PC's.
+USB_PORTS = 8
+USB_REDIRECTIONS = 4
+
 Accelerator = Literal["kvm", "qemu"]
 
 
@@ -89,11 +93,13 @@ def add_devices(domain: ET.Element, machine: Machine, files: RunFiles) -> None:
         add(element, "source", file=str(path))
         prefix = "vd" if disk.bus == "virtio" else "sd"
         add(element, "target", dev=f"{prefix}{chr(ord('a') + index)}", bus=disk.bus)
-    add(devices, "controller", type="usb", index="0", model="qemu-xhci")
+    add(devices, "controller", type="usb", index="0", model="qemu-xhci", ports=str(USB_PORTS))
     add(devices, "controller", type="virtio-serial", index="0")
     # The chipset's PS/2 keyboard is there anyway and known to every guest; a USB one would take the keys from it
     # and lose them in a guest without that driver.
-    add(devices, "input", type="tablet", bus="usb")
+    add_usb_address(add(devices, "input", type="tablet", bus="usb"), port=1)
+    for port in range(2, 2 + USB_REDIRECTIONS):
+        add_usb_address(add(devices, "redirdev", bus="usb", type="spicevmc"), port)
     network = add(devices, "interface", type="user")
     add(network, "mac", address=machine.mac_address)
     add(network, "model", type=machine.nic)
@@ -119,6 +125,11 @@ def add_channel(devices: ET.Element, back_end: str, name: str, port: int) -> Non
     channel = add(devices, "channel", type=back_end)
     add(channel, "target", type="virtio", name=name)
     add(channel, "address", type="virtio-serial", controller="0", bus="0", port=str(port))
+
+
+def add_usb_address(device: ET.Element, port: int) -> None:
+    """Where a USB device is plugged in: part of the device state as well, so it is said."""
+    add(device, "address", type="usb", bus="0", port=str(port))
 
 
 def add_serial(devices: ET.Element, device: Path | None) -> None:

@@ -154,10 +154,6 @@ class RunningMachine:
             if error.get_error_code() not in (libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_DOMAIN):
                 raise
 
-    def status(self) -> str:
-        """QEMU's run state, such as ``running`` or ``paused``."""
-        return str(self._monitor("query-status")["status"])
-
     def guest_clock(self) -> float:
         """The guest's clock, in seconds since 1970. Raises AgentSilent, at the latest after AGENT_TIMEOUT_SECONDS."""
         with self._agent() as domain:

@@ -32,8 +32,7 @@ class Person:
         self._wait_for("choice")
         if photograph:
             assert not is_blank(self._pc.screenshot(photograph))
-        for _ in range(place):
-            self._pc.press("down")
+        self._pc.press(str(place + 1))
         self._pc.press("ret")
 
     def _wait_for(self, question: str) -> None:

@@ -107,3 +107,12 @@ def test_inspect_names_the_parcel_and_its_checkpoints(walked: dict[str, Any]) ->
     beside = made.count("while-running")  # as many as there was time for, of which the newest stays
     assert [occasion for occasion in made if occasion != "while-running"] == ["created", "suspend", "suspend"]
     assert beside <= 1 and made[-1] == "suspend" and parcel.checkpoints[-1].current
+
+
+def test_what_a_pc_must_have_is_public_as_the_last_session_left_it(walked: dict[str, Any]) -> None:
+    found = inspect(image_of(walked), SECRET)
+    assert found.parcels is not None and found.description is not None
+    last = found.parcels[0].checkpoints[-1].manifest
+    assert last and last.suspended
+    [public] = found.description.parcels
+    assert (public.accelerator, public.vmm) == (last.suspended.accelerator, last.suspended.vmm)

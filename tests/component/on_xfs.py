@@ -5,15 +5,12 @@ Each function gets the root of a mounted, empty store and asserts; test_sessions
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import os
 import random
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from soulpad.base.errors import CannotResume, SuspendFailed
@@ -28,6 +25,7 @@ from soulpad.store.layout import RESERVE
 from tests.unit import parcel_store
 from tests.unit.parcel_store import NEW, OLD
 from tests.unit.session_machine.fakes import FakeHypervisor, FakeMachine
+from tests.unit.stand_ins import load
 
 Scenario = Callable[[Path], None]
 
@@ -177,12 +175,9 @@ def room_that_the_reserve_gave_back_is_there_at_once(root: Path) -> None:
 
 
 def machine_module() -> Any:
-    """soulpad.session.machine; libvirt, which its fakes stand in for, may not be here."""
-    for name in ("libvirt", "libvirt_qemu"):
-        if importlib.util.find_spec(name) is None:
-            sys.modules[name] = ModuleType(name)
-    machine = importlib.import_module("soulpad.session.machine")
-    machine.own_for_vm = lambda _paths: None  # type: ignore[attr-defined]
+    """soulpad.session.machine; its fakes take the place of all that libvirt does."""
+    machine = load("soulpad.session.machine")
+    machine.own_for_vm = lambda _paths: None
     return machine
 
 

@@ -6,17 +6,15 @@ import ctypes
 import mmap
 import os
 import random
-from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from benchmarks.lab.storedevice import store_device
-from builder.debian.toolbox import toolbox
-from lookaside.changed import Span, changed_spans
-from soulpad.base.extents import punch_hole
+from lookaside.changed import changed_spans
+from soulpad.base.extents import punch as punch_range
 from soulpad.base.reflink import clone
-from soulpad.base.run import run
+from soulpad.base.spans import Span
 from soulpad.base.units import KIB, MIB
 
 pytestmark = [
@@ -30,19 +28,6 @@ HISTORIES = 12
 CHECKPOINTS = 10
 ZERO_RANGE = 0x10
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("store")
-    with store_device(folder, 512 * MIB, {PurePosixPath("parcels"): None}, toolbox()) as device:
-        root = folder / "root"
-        root.mkdir()
-        run(["mount", "-t", "xfs", device, root])
-        try:
-            yield root
-        finally:
-            run(["umount", root])
 
 
 def write_anywhere(file: int, chance: random.Random) -> None:
@@ -59,7 +44,7 @@ def store_by_mapping(file: int, chance: random.Random) -> None:
 
 
 def punch(file: int, chance: random.Random) -> None:
-    punch_hole(file, chance.randrange(90) * BLOCK_BYTES, chance.randrange(1, 6) * BLOCK_BYTES)
+    punch_range(file, chance.randrange(90) * BLOCK_BYTES, chance.randrange(1, 6) * BLOCK_BYTES)
 
 
 def zero_range(file: int, chance: random.Random) -> None:
@@ -96,8 +81,8 @@ CHANGES: tuple[Callable[[int, random.Random], None], ...] = (
 def missed(old: bytes, new: bytes, spans: list[Span]) -> list[int]:
     """Offsets of blocks of 512 bytes that differ and are in no span. What was cut off the end differs from nothing."""
     told: set[int] = set()
-    for span in spans:
-        told.update(range(span.start // 512, -(-span.end // 512)))
+    for start, end in spans:
+        told.update(range(start // 512, -(-end // 512)))
     old, blocks = old[: len(new)], range(-(-len(new) // 512))
     return [at * 512 for at in blocks if old[at * 512 :][:512] != new[at * 512 :][:512] and at not in told]
 
@@ -134,17 +119,17 @@ def test_what_was_not_touched_is_not_told(store: Path) -> None:
     with other.open("r+b") as file:
         file.seek(4 * MIB)
         file.write(b"x")
-    assert changed_spans(one, other) == [Span(4 * MIB, 4 * MIB + BLOCK_BYTES)]
+    assert changed_spans(one, other) == [(4 * MIB, 4 * MIB + BLOCK_BYTES)]
 
 
 def test_a_file_that_shares_nothing_is_changed_where_it_holds_data(store: Path) -> None:
     one, other = store / "alone", store / "alone too"
     one.write_bytes(b"a" * MIB)
     other.write_bytes(b"a" * MIB)
-    assert changed_spans(one, other) == [Span(0, MIB)]
+    assert changed_spans(one, other) == [(0, MIB)]
 
 
 def test_files_of_two_file_systems_are_changed_all_over(store: Path, tmp_path: Path) -> None:
     (store / "here").write_bytes(b"a" * 5000)
     (tmp_path / "there").write_bytes(b"a" * 5000)
-    assert changed_spans(store / "here", tmp_path / "there") == [Span(0, 5000)]
+    assert changed_spans(store / "here", tmp_path / "there") == [(0, 5000)]

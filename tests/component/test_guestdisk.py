@@ -99,6 +99,14 @@ def test_the_recipes_settings_and_a_machine_id_are_laid_over_the_root(recipe: Pa
     assert "User:     0" in debugfs(image, "stat /etc/demo-soul.conf")
 
 
+def test_a_root_that_is_no_demonstration_is_left_as_it_is(recipe: Path) -> None:
+    recipe.write_text(RECIPE.split("[settings]")[0].split("# Becomes")[0])
+    image = build_guest(recipe, Silent())
+    assert debugfs(image, "cat /etc/machine-id") == "uninitialized\n"
+    assert "demo-soul.conf" not in debugfs(image, "ls -p /etc")
+    assert "initrd" not in debugfs(image, "ls -p /boot")
+
+
 def test_other_tools_see_one_bootable_partition_to_the_end_of_the_disk(recipe: Path) -> None:
     image = build_guest(recipe, Silent())
     table = json.loads(run(["sfdisk", "--json", image]).stdout)["partitiontable"]

@@ -12,18 +12,16 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pytest
 
-from benchmarks.lab.storedevice import store_device
-from builder.debian.toolbox import toolbox
 from builder.places import ROOT
 from soulpad.base.durable import fsync_path
 from soulpad.base.extents import extent_count, extents_by_window
 from soulpad.base.reflink import clone
 from soulpad.base.run import run
-from soulpad.base.units import GIB, KIB, MIB
+from soulpad.base.units import KIB, MIB
 from soulpad.session.smoothing import WINDOW_BYTES, smooth_file
 
 pytestmark = [
@@ -35,20 +33,6 @@ PAGE_BYTES = 4 * KIB
 FILE_BYTES = 32 * MIB
 PAGES = FILE_BYTES // PAGE_BYTES
 AIM_EXTENTS = 200
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("store")
-    tree = {PurePosixPath("parcels"): None}
-    with store_device(folder, GIB, tree, toolbox()) as device:
-        root = folder / "root"
-        root.mkdir()
-        run(["mount", "-t", "xfs", device, root])
-        try:
-            yield root
-        finally:
-            run(["umount", root])
 
 
 def always() -> bool:

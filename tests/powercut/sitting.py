@@ -5,14 +5,12 @@ The only module here that knows the product's session.
 
 from __future__ import annotations
 
-import importlib.util
 import random
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any, Literal
 from unittest import mock
 
@@ -20,10 +18,9 @@ from soulpad.base.errors import SoulpadError
 from tests.powercut.diary import Commit, Diary, Removal, Snapshot
 from tests.powercut.guest import DISK, PlayedHypervisor, PlayedMachine
 from tests.powercut.moments import Numbers, numbers_in
+from tests.unit.stand_ins import stand_in
 
-for name in ("libvirt", "libvirt_qemu"):  # on the stick's host only; the played guest takes their place
-    if importlib.util.find_spec(name) is None:
-        sys.modules[name] = ModuleType(name)
+stand_in()  # the played guest takes libvirt's place
 
 from soulpad.session import flow, live, machine, parcels, periodic, retention, smoothing, space  # noqa: E402
 from soulpad.session.stages import StageClock  # noqa: E402

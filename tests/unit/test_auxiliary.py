@@ -114,3 +114,22 @@ def test_what_cannot_be_a_key_is_passed_over_and_the_disk_let_go(mounts: Mounts,
     mounts.contents = {"/dev/sdc1": put}
     assert auxiliary.key_on(Path("/dev/sdc1"), "0badcafe") is None
     assert not mounts.mounted
+
+
+def test_the_key_is_not_offered_to_the_guest(sysfs: Path, tmp_path: Path) -> None:
+    usb_device = tmp_path / "devices/pci/usb2"
+    (usb_device / "busnum").write_text("2\n")
+    (usb_device / "devnum").write_text("17\n")
+    node = tmp_path / "nodes/002/017"
+    node.parent.mkdir(parents=True)
+    node.touch(mode=0o660)
+    assert auxiliary.usb_node(Path("/dev/sdc1"), sysfs, tmp_path / "nodes") == node
+    if os.geteuid() == 0:
+        auxiliary.keep_from_guest(node)
+        assert node.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_key_that_is_pulled_out_at_once_or_is_on_no_known_device_is_no_error(sysfs: Path, tmp_path: Path) -> None:
+    assert auxiliary.usb_node(Path("/dev/dm-0"), sysfs) is None
+    auxiliary.keep_from_guest(None)
+    auxiliary.keep_from_guest(tmp_path / "gone")

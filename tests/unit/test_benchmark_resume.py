@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from benchmarks.lab.figures import medians, shown
-from benchmarks.lab.resume_report import facts, ratios, size_entry, table
+from benchmarks.lab.changed import allowed_bytes, changed_bytes, unshared
+from benchmarks.lab.figures import Figures, medians, shown
+from benchmarks.lab.resume_report import desktop_entry, facts, ratios, size_entry, sizes_compared, table
 from benchmarks.lab.resume_request import Request
 from benchmarks.lab.throttle import SLOW_STICK
-from benchmarks.resume import main, parser, plan_of, store_bytes
+from benchmarks.resume import DESKTOP, main, parser, plan_of, store_bytes
 from soulpad.base.errors import BadInput
-from soulpad.base.units import GIB
+from soulpad.base.extents import Extent
+from soulpad.base.units import GIB, KIB, MIB
 
 OURS = {
     "resume_seconds": 0.5,
@@ -23,6 +26,8 @@ OURS = {
     "first_read_bytes_before_output": 20_000_000,
     "suspend_seconds": 0.25,
     "suspend_written_bytes": 2_000_000,
+    "changed_bytes": 1_000_000,
+    "allowed_bytes": 3_100_000,
     "suspend_after_work_seconds": 4.0,
     "suspend_after_work_written_bytes": 40_000_000,
     "checkpoint_seconds": 5.0,
@@ -47,6 +52,8 @@ def report() -> dict[str, object]:
         "runs": 3,
         "throttle": {"limits": speeds, "measured": speeds, "read_ahead_kib": {"ours": 16, "managed_save": 128}},
         "sizes": [size_entry(4096, 2048, 32, {"ours": [OURS], "managed_save": [MANAGED]})],
+        "largest_to_smallest": None,
+        "desktop": None,
     }
 
 
@@ -83,7 +90,7 @@ def test_table_has_a_row_a_figure_and_no_ratio_where_only_one_side_has_it() -> N
     assert isinstance(sizes, list)
     made = table(sizes[0])
     ratio_cells = list(made.columns[3].cells)
-    assert ratio_cells == ["120.0", "200.0", "", "", "800.0", "1000.0", *[""] * 5]
+    assert ratio_cells == ["120.0", "200.0", "", "", "800.0", "1000.0", *[""] * 7]
     assert list(made.columns[2].cells)[-1] == ""
 
 
@@ -100,14 +107,87 @@ def test_figures_are_shown_with_their_unit() -> None:
     assert shown("resume_seconds", 61.234) == "61.23 s"
 
 
-def test_without_options_both_sizes_are_measured_on_a_slow_stick() -> None:
+def test_without_options_all_sizes_and_a_desktop_are_measured_on_a_slow_stick() -> None:
     plan = plan_of(parser().parse_args([]))
-    assert (plan.memory_mib, plan.limits, plan.runs) == ((512, 4096), SLOW_STICK, 1)
+    assert (plan.memory_mib, plan.desktop, plan.limits, plan.runs) == ((512, 4096, 8192), DESKTOP, SLOW_STICK, 1)
+    assert DESKTOP.heap_mib + DESKTOP.filled_mib > 1000
+    assert [guest.filled_mib for guest in plan.guests] == [256, 2048, 4096, 64]
 
 
-def test_quick_measures_the_small_size_on_a_faster_store() -> None:
+@pytest.mark.parametrize(("part", "measured"), [("sizes", [512, 4096, 8192]), ("desktop", [2048])])
+def test_one_part_can_be_had_alone(part: str, measured: list[int]) -> None:
+    assert [guest.memory_mib for guest in plan_of(parser().parse_args(["--part", part])).guests] == measured
+
+
+def test_the_largest_guest_is_compared_with_the_smallest_whatever_their_order() -> None:
+    slow = OURS | {"resume_seconds": 0.6, "first_resume_seconds": 3.0}
+    sizes = [
+        size_entry(memory_mib, memory_mib // 2, 32, {"ours": [ours], "managed_save": [MANAGED]})
+        for memory_mib, ours in ((8192, slow), (512, OURS), (4096, OURS | {"resume_seconds": 9.0}))
+    ]
+    compared = sizes_compared(sizes)
+    assert compared == {
+        "memory_mib": [512, 8192],
+        "goal": 1.3,
+        "resume_seconds": 1.2,
+        "first_resume_seconds": 2.0,
+        "read_bytes_before_output": 1.0,
+    }
+    assert sizes_compared(sizes[:1]) is None
+    assert "1.20 times as long (first ones 2.00), goal 1.3" in "\n".join(
+        facts(report() | {"sizes": sizes, "largest_to_smallest": compared})
+    )
+
+
+@pytest.mark.parametrize(("written", "words"), [(3_100_000, "met by 0.0 MB"), (4_200_000, "missed by 1.1 MB")])
+def test_a_suspend_is_held_against_what_had_changed(written: int, words: str) -> None:
+    runs: dict[str, list[Figures]] = {
+        "ours": [OURS | {"suspend_written_bytes": written}],
+        "managed_save": [MANAGED],
+    }
+    lines = facts(report() | {"sizes": [size_entry(512, 256, 32, runs)]})
+    assert [line for line in lines if words in line and "512 MiB guest" in line]
+
+
+def test_changed_memory_is_counted_in_pages_of_the_guest(tmp_path: Path) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    content = bytearray(3 * MIB + 4096)
+    before.write_bytes(content)
+    content[5] = content[4095] = content[2 * MIB] = content[-1] = 1
+    after.write_bytes(content)
+    assert changed_bytes(before, after) == 3 * 4096
+    assert changed_bytes(after, after) == 0
+    assert allowed_bytes(1_000_000) == 3_100_000
+
+
+def test_what_a_clone_has_in_blocks_of_its_own_is_counted_across_all_ways_of_cutting_it() -> None:
+    before = [Extent(0, 1000 * KIB, 100 * KIB), Extent(200 * KIB, 5000 * KIB, 50 * KIB)]
+    rewritten = [
+        Extent(0, 1000 * KIB, 40 * KIB),
+        Extent(40 * KIB, 9000 * KIB, 8 * KIB),  # copied on write
+        Extent(48 * KIB, 1048 * KIB, 52 * KIB),
+        Extent(100 * KIB, 7000 * KIB, 4 * KIB),  # a hole before
+        Extent(200 * KIB, 5000 * KIB, 50 * KIB),
+    ]
+    assert unshared(before, rewritten) == 12 * KIB
+    assert unshared(before, before) == 0 == unshared(before, [])
+    assert unshared([], before) == 150 * KIB
+    assert unshared(rewritten, before) == 8 * KIB
+
+
+def test_the_desktop_has_a_table_of_its_own_rows() -> None:
+    rounds = {"round_done_seconds": 2.0, "read_bytes_before_round": 60_000_000, "round_seconds": 1.0}
+    ours = {name: value for name, value in OURS.items() if "after_work" not in name and "checkpoint" not in name}
+    desktop = desktop_entry(asdict(DESKTOP), {"ours": [ours | rounds], "managed_save": [MANAGED | rounds]})
+    made = table(desktop)
+    assert made.title == "2048 MiB guest that browses 1024 MiB, 40 MiB of it hot"
+    assert "resume to the end of the first whole round" in list(made.columns[0].cells)
+
+
+def test_quick_measures_the_small_size_and_a_small_desktop_on_a_faster_store() -> None:
     plan = plan_of(parser().parse_args(["--quick"]))
     assert plan.memory_mib == (512,)
+    assert plan.desktop and plan.desktop.memory_mib < DESKTOP.memory_mib
     assert plan.limits.read > SLOW_STICK.read
 
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -20,20 +16,13 @@ from soulpad.session.thispc import ThisPc
 from soulpad.store.checkpoint import CheckpointManifest, Occasion, SuspendedState
 from soulpad.store.layout import ParcelPaths
 from soulpad.store.parcel import Disk, Machine, ParcelDescription
-
-LOADS_LIBVIRT = ("soulpad.vm.hypervisor", "soulpad.session.machine", "soulpad.session.choices")
+from tests.unit.stand_ins import load
 
 
 @pytest.fixture(scope="module")
-def choices() -> Iterator[Any]:
-    """The module under test; libvirt, of which it needs nothing, is on the stick's host only."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("libvirt", "libvirt_qemu"):
-            if importlib.util.find_spec(name) is None:
-                patch.setitem(sys.modules, name, ModuleType(name))
-        yield importlib.import_module("soulpad.session.choices")
-        for name in LOADS_LIBVIRT:
-            sys.modules.pop(name, None)
+def choices() -> Any:
+    """The module under test, which needs nothing of libvirt."""
+    return load("soulpad.session.choices")
 
 
 class FakeConsole:
@@ -157,8 +146,9 @@ def test_a_refusal_is_shown_with_its_reason_what_helps_and_what_can_be_had_inste
     console = FakeConsole(1)
     beginning = choices.after_refusal(console, STOPPING, refusal, [made(6)], made(7))
     assert beginning == choices.Beginning(made(7), cold=True)
-    [(_, text, options, _)] = console.asked
+    [(_, text, options, preselected)] = console.asked
     assert text[:2] == ["It does not fit.", "Use another PC."] and len(options) == 3
+    assert options[preselected] == choices.SWITCH_OFF, "nothing is started by an Enter too many"
     assert choices.after_refusal(FakeConsole(0), STOPPING, refusal, [made(6)], made(7)) == choices.Beginning(made(6))
     with pytest.raises(StopRequested):
         choices.after_refusal(FakeConsole(0), STOPPING, refusal, [], None)

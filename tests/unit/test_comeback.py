@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from builder.places import ROOT
 from soulpad.base.errors import CannotResume
+from tests.unit.stand_ins import load
 
-LOADS_LIBVIRT = ("soulpad.vm.hypervisor", "soulpad.session.comeback")
 PATIENT_SECONDS = 30  # only ends what will never come
 
 
@@ -58,15 +54,9 @@ class FakeGuest:
 
 
 @pytest.fixture(scope="module")
-def comeback() -> Iterator[Any]:
-    """The module under test; libvirt, which the fake guest stands in for, is on the stick's host only."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("libvirt", "libvirt_qemu"):
-            if importlib.util.find_spec(name) is None:
-                patch.setitem(sys.modules, name, ModuleType(name))
-        yield importlib.import_module("soulpad.session.comeback")
-        for name in LOADS_LIBVIRT:
-            sys.modules.pop(name, None)
+def comeback() -> Any:
+    """The module under test; the fake guest takes the place of all that libvirt does."""
+    return load("soulpad.session.comeback")
 
 
 @pytest.fixture(autouse=True)

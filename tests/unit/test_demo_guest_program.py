@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
-import select
-import sys
 import time
 import tty
 from collections.abc import Iterator
@@ -17,21 +14,11 @@ import pytest
 
 from builder.guest.recipe import read_guest_recipe
 from builder.places import IMAGES
+from tests.unit.demo_program import module
 
-PROGRAM = IMAGES / "elements/demo-guest/static/usr/lib/demo-soul"
 MIB = 1 << 20
 PAGE = 4096
 MARKER = "MARKER-THAT-CAN-BE-FOUND"
-
-
-@pytest.fixture(autouse=True)
-def program_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    monkeypatch.syspath_prepend(str(PROGRAM))
-
-
-def module(name: str) -> Any:
-    return importlib.import_module(f"demo_soul.{name}")
 
 
 def pattern_of(mib: int, session: str = "session") -> Any:
@@ -129,127 +116,6 @@ def test_the_letters_of_earlier_sessions_stay(tmp_path: Path) -> None:
     assert "last words" in Path(second.path).read_text()
 
 
-# --- the terminals
-
-
-@pytest.mark.parametrize(
-    ("keys", "lines", "typed"),
-    [
-        (b"verify\r", ["verify"], ""),
-        (b"a\nb\r\nc", ["a", "b"], "c"),
-        (b"vax\x7f\x7ferify\n", ["verify"], ""),
-        (b"nonsense\x15status\n", ["status"], ""),
-        (b"\x1b[A\x1b[3~\x1b[[Bx\n", ["x"], ""),
-        ("grüß".encode(), [], "grüß"),
-        (b"\x00\x01\n", [], ""),
-    ],
-)
-def test_keys_become_lines_as_a_person_means_them(keys: bytes, lines: list[str], typed: str) -> None:
-    taker = module("wires").Lines()
-    assert taker.feed(keys) == lines
-    assert taker.typed == typed
-
-
-def test_a_line_that_arrives_in_pieces_is_one_line() -> None:
-    taker = module("wires").Lines()
-    assert taker.feed(b"ver") == []
-    assert taker.feed(b"ify\n") == ["verify"]
-
-
-def test_a_serial_port_without_reader_neither_blocks_nor_tears_a_line() -> None:
-    ours, theirs = os.openpty()
-    tty.setraw(ours)
-    wire = module("wires").Wire(theirs)
-    line = b"x" * 999 + b"\n"
-    for _ in range(200):
-        wire.write(line)
-    assert wire.waiting
-    wire_end = b"the last one\n"
-    received = b""
-    while not received.endswith(b"the last one\n"):
-        if select.select([ours], [], [], 0.05)[0]:
-            received += os.read(ours, 65536)
-        wire.flush()
-        if not wire.waiting and wire_end:
-            wire.write(wire_end)
-            wire_end = b""
-    lines = received.splitlines()
-    assert len(lines) < 200
-    assert set(lines) == {b"x" * 999, b"the last one"}
-
-
-def test_a_missing_serial_port_is_silent(tmp_path: Path) -> None:
-    wire = module("wires").open_wire(str(tmp_path / "ttyS0"))
-    wire.write(b"hello\n")
-    assert not wire.there
-
-
-# --- the screen
-
-
-def seen(*paintings: bytes) -> list[str]:
-    pyte = pytest.importorskip("pyte")
-    screen = pyte.Screen(100, 30)
-    for painting in paintings:
-        pyte.ByteStream(screen).feed(painting)
-    return [line.strip() for line in screen.display if line.strip()]
-
-
-def view_of(**values: object) -> Any:
-    view = module("screen").View()
-    for name, value in values.items():
-        setattr(view, name, value)
-    return view
-
-
-def test_the_screen_says_what_a_person_wants_to_know() -> None:
-    screen = module("screen")
-    view = view_of(boot_id="b00t", pattern_mib=200, pattern_goal_mib=200, passes=3, letter_found=True, up_seconds=3661)
-    text = "\n".join(seen(screen.Painter().paint(screen.draw(view), 100, 30)))
-    for words in ("b00t", "200 MiB, every byte as it was: verified 3 times", "as it was written", "up 01:01:01"):
-        assert words in text
-
-
-def test_the_screen_says_it_loudly_when_memory_is_not_what_it_was() -> None:
-    screen = module("screen")
-    text = "\n".join(seen(screen.Painter().paint(screen.draw(view_of(pattern_ok=False)), 100, 30)))
-    assert "NOT WHAT IT WAS" in text
-
-
-def test_the_screen_claims_nothing_before_the_first_full_check() -> None:
-    screen = module("screen")
-    view = view_of(pattern_mib=200, pattern_goal_mib=200, passes=0)
-    text = "\n".join(seen(screen.Painter().paint(screen.draw(view), 100, 30)))
-    assert "200 MiB filled, not verified yet" in text
-    assert "as it was:" not in text
-
-
-def test_a_second_later_only_what_changed_is_drawn() -> None:
-    screen = module("screen")
-    painter = screen.Painter()
-    first = painter.paint(screen.draw(view_of(counter=10, message="m")), 100, 30)
-    second = painter.paint(screen.draw(view_of(counter=11, message="m")), 100, 30)
-    assert len(second) < len(first) / 6
-    both = seen(first, second)
-    assert both == seen(screen.Painter().paint(screen.draw(view_of(counter=11, message="m")), 100, 30))
-    assert painter.paint(screen.draw(view_of(counter=11, message="m")), 100, 30) == b""
-
-
-def test_a_terminal_of_another_size_is_drawn_anew() -> None:
-    screen = module("screen")
-    painter = screen.Painter()
-    lines = screen.draw(view_of())
-    painter.paint(lines, 80, 25)
-    assert b"\x1b[2J" in painter.paint(lines, 160, 50)
-
-
-def test_the_screen_fits_the_oldest_console() -> None:
-    screen = module("screen")
-    assert len(screen.draw(view_of())) <= 25
-    assert screen.WIDTH < 80
-    assert all(len(row) == screen.WIDTH for row in screen.big(12345))
-
-
 # --- the program as a whole
 
 
@@ -334,10 +200,13 @@ def test_keys_on_the_console_are_reported_and_obeyed(tmp_path: Path) -> None:
     assert guest.next("done")["command"] == "verify"
 
 
+BROWSE_NONSENSE = ["browse", "browse 4", "browse 4 2", "browse 4 0", "browse many some", "browse 9 1 1"]
 WORK_NONSENSE = ["work", "work memory-write", "work memory-burn 2", "work disk-read 0", "work disk-write 1 2 3"]
 
 
-@pytest.mark.parametrize("line", ["dance", "touch", "touch -1", "pattern many", "write", *WORK_NONSENSE])
+@pytest.mark.parametrize(
+    "line", ["dance", "touch", "touch -1", "pattern many", "write", *WORK_NONSENSE, *BROWSE_NONSENSE]
+)
 def test_nonsense_is_answered_and_harms_nothing(tmp_path: Path, line: str) -> None:
     guest = Guest(tmp_path)
     guest.next("done")
@@ -397,6 +266,20 @@ def test_work_of_another_size_begins_with_memory_and_file_of_that_size(tmp_path:
         assert guest.next("done")["result"] == f"{line[-1]} MiB"
     assert guest.soul._timed_work.memory_mib == 3
     assert (tmp_path / "home/work").stat().st_size == MIB
+
+
+def test_browsing_goes_on_beside_everything_else_and_says_each_round(tmp_path: Path) -> None:
+    guest = Guest(tmp_path)
+    guest.next("done")
+    guest.say("browse 6 1")
+    assert guest.next("done")["result"] == "browsing"
+    rounds = [guest.next("round") for _ in range(3)]
+    assert [one["number"] for one in rounds] == [1, 2, 3] and all(one["ok"] for one in rounds)
+    guest.say("verify")
+    assert guest.next("done")["result"] == "2 MiB are as they were"
+    guest.say("browse 3 1")
+    assert guest.next("done")["result"] == "browsing"
+    assert guest.next("round")["number"] == 1
 
 
 def test_work_that_cannot_be_done_is_answered_and_survived(tmp_path: Path) -> None:

@@ -281,7 +281,8 @@ def test_the_page_of_commands_has_no_command_that_does_not_exist() -> None:
 
 
 def test_the_page_of_testing_names_every_event_that_the_host_reports() -> None:
-    code = "\n".join(path.read_text() for path in (ROOT / "soulpad/session").glob("*.py"))
+    sources = [*(ROOT / "soulpad/session").glob("*.py"), *(ROOT / "hostos/keeper").glob("*.c")]
+    code = "\n".join(path.read_text() for path in sources)
     calls = re.findall(r"\breport\((.*)", code)
     reported = {word for call in calls for word in re.findall(r'^"([a-z-]+)"(?: if .* else "([a-z-]+)")?', call)}
     events = {event for pair in reported for event in pair if event}

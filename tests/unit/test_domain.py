@@ -152,6 +152,15 @@ def test_the_preloaded_library_is_named_only_when_there_is_one() -> None:
     assert given.attrib == {"name": "LD_PRELOAD", "value": "/usr/lib/preload.so"}
 
 
+def test_the_pcs_usb_devices_have_ports_whose_numbers_no_order_changes() -> None:
+    [tablet] = domain().iter("input")
+    places = [place.get("port") for device in (tablet, *domain().iter("redirdev")) for place in device.iter("address")]
+    assert places == ["1", "2", "3", "4", "5"]
+    assert {device.get("type") for device in domain().iter("redirdev")} == {"spicevmc"}
+    [ports] = [controller.get("ports") for controller in domain().iter("controller") if controller.get("type") == "usb"]
+    assert ports and len(places) <= int(ports)
+
+
 def test_sound_is_there_only_when_the_machine_has_it() -> None:
     assert not list(domain().iter("sound")) and not list(domain().iter("audio"))
     [sound] = domain(replace(MACHINE, sound="ich9")).iter("sound")

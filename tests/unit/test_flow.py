@@ -5,14 +5,11 @@ QEMU only notes what it is told; the parcel, its checkpoints and the person's an
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,7 +26,6 @@ from tests.unit.parcel_store import state_of
 from tests.unit.session_machine.fakes import (
     DISK_BYTES,
     DISK_NAME,
-    LOADS_LIBVIRT,
     MEMORY_MIB,
     NEW,
     OLD,
@@ -44,22 +40,13 @@ from tests.unit.session_machine.fakes import (
     manifest_of,
     written_over,
 )
-
-LOADED_HERE = (*LOADS_LIBVIRT, "soulpad.session.choices", "soulpad.session.flow", "soulpad.session.volume")
+from tests.unit.stand_ins import load
 
 
 @pytest.fixture(scope="module")
-def flow() -> Iterator[Any]:
-    """The module under test; libvirt is on the stick's host only."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("libvirt", "libvirt_qemu", "pyudev"):
-            if importlib.util.find_spec(name) is None:
-                patch.setitem(sys.modules, name, ModuleType(name))
-        for name in LOADED_HERE:
-            sys.modules.pop(name, None)
-        yield importlib.import_module("soulpad.session.flow")
-        for name in LOADED_HERE:
-            sys.modules.pop(name, None)
+def flow() -> Any:
+    """The module under test."""
+    return load("soulpad.session.flow")
 
 
 class Person:

@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from builder.debian.toolbox import Toolbox
-from builder.guest.disk import GRUB_MODULES, embedded_config, guest_key, machine_id, mbr_table, settings_file
+from builder.guest.disk import (
+    GRUB_MODULES,
+    embedded_config,
+    guest_key,
+    machine_id,
+    mbr_table,
+    ordinary_config,
+    settings_file,
+)
 from builder.guest.recipe import GuestRecipe, read_guest_recipe
 from builder.places import IMAGES
 from soulpad.base.errors import BadInput
@@ -43,6 +51,12 @@ def recipe_of(folder: Path, text: str) -> GuestRecipe:
 
 def test_a_recipe_becomes_a_typed_thing(tmp_path: Path) -> None:
     assert recipe_of(tmp_path, RECIPE) == GuestRecipe("demo", ("demo-guest",), GIB, 512, SETTINGS)
+
+
+def test_a_guest_that_is_no_demonstration_has_no_settings(tmp_path: Path) -> None:
+    assert recipe_of(tmp_path, RECIPE.split("[settings]")[0]).settings == ()
+    desktop = read_guest_recipe(IMAGES / "guest-desktop.toml")
+    assert desktop.settings == () and desktop.memory_mib >= GIB // MIB
 
 
 @pytest.mark.parametrize(
@@ -129,6 +143,13 @@ def test_the_last_console_is_the_screen_and_the_serial_port_hears_of_a_panic() -
     words = embedded_config("6.12.1-amd64").split()
     assert [word for word in words if word.startswith("console=")] == ["console=ttyS0", "console=tty1"]
     assert {"quiet", "loglevel=3"} <= set(words)
+
+
+def test_a_guest_that_updates_its_kernel_is_started_by_the_links_that_debian_moves() -> None:
+    _search, linux, initrd, _boot = ordinary_config().splitlines()
+    assert linux.startswith("linux /vmlinuz root=/dev/vda1 ")
+    assert initrd == "initrd /initrd.img"
+    assert "mitigations=off" not in linux
 
 
 def test_every_disk_has_a_machine_id_of_its_own() -> None:

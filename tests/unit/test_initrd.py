@@ -82,7 +82,10 @@ def test_any_text_is_read_as_dependencies(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("source", "needed"),
-    [(HOSTOS / "initrd", {"usb_storage", "squashfs", "overlay"}), (IMAGES / "guest-initrd", {"virtio_blk"})],
+    [
+        (HOSTOS / "initrd", {"usb_storage", "squashfs", "overlay", "dm_multipath"}),
+        (IMAGES / "guest-initrd", {"virtio_blk"}),
+    ],
 )
 def test_our_own_lists_name_modules_only(source: Path, needed: set[str]) -> None:
     names = wanted_modules(source)
@@ -118,14 +121,18 @@ def test_the_archive_has_all_that_the_init_needs(tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "init").write_text("#!/bin/busybox sh")
     (tmp_path / "source" / "modules").write_text("# what finds a stick\nxhci_pci\n\noverlay\n")
-    make_initrd(tmp_path / "source", modules, tmp_path / "busybox", tmp_path / "scratch", tmp_path / "initrd.img")
+    (tmp_path / "keeper").write_bytes(b"static")
+    programs = (tmp_path / "busybox", tmp_path / "scratch", tmp_path / "initrd.img", tmp_path / "keeper")
+    make_initrd(tmp_path / "source", modules, *programs)
     tree = tmp_path / "scratch" / "initrd"
     assert (tree / "modules" / "order").read_text().split() == ["usb_common", "usbcore", "xhci_hcd", "xhci_pci"]
     assert (tree / "modules" / "xhci_pci.ko").read_bytes() == b"kernel/usb/xhci-pci.ko.xz"
     names = unpacked_names(tmp_path / "initrd.img")
-    assert {"init", "bin/busybox", "bin/sh", "proc", "sys", "dev", "run", "root", "modules/order"} <= set(names)
+    assert {"init", "bin/busybox", "bin/keeper", "bin/sh", "proc", "sys", "dev", "run", "root", "modules/order"} <= set(
+        names
+    )
     assert "modules/beep.ko" not in names
-    assert all((tree / name).stat().st_mode & 0o111 for name in ("init", "bin/busybox"))
+    assert all((tree / name).stat().st_mode & 0o111 for name in ("init", "bin/busybox", "bin/keeper"))
 
 
 def test_the_same_contents_give_the_same_bytes(tmp_path: Path) -> None:

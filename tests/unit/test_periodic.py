@@ -199,6 +199,26 @@ def test_one_that_fails_is_said_and_the_next_is_made(
     assert laboratory.ended == 0
 
 
+def test_smoothing_that_fails_is_not_said_to_be_the_checkpoints_failure(
+    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_go_on: Callable[[], bool]) -> None:
+        raise OSError(28, "No space left on device")
+
+    reports: list[tuple[str, object]] = []
+    monkeypatch.setattr(periodic, "report", lambda event, **facts: reports.append((event, facts["reason"])))
+    checkpoints = laboratory.checkpoints = PeriodicCheckpoints(
+        laboratory.make, laboratory.end, laboratory.read_battery, fail
+    )
+    checkpoints.start()
+    for _ in range(2):
+        checkpoints.make_one_now()
+        laboratory.wait_for_a_checkpoint()
+        laboratory.wait_a_round()
+    assert reports == [("smoothing-failed", "[Errno 28] No space left on device")] * 2
+    assert (laboratory.made, laboratory.ended) == (2, 0)
+
+
 # --- the end
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from soulpad.session import volume
-from soulpad.session.readahead import PRECISE_KIB, precise, take_over
+from soulpad.session.readahead import precise, take_over
 
 
 @pytest.fixture
@@ -20,27 +20,27 @@ def setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_what_is_opened_meanwhile_is_read_page_by_page_and_later_as_before(setting: Path) -> None:
-    with precise(wanted=True):
-        assert setting.read_text() == str(PRECISE_KIB)
+def test_beside_a_known_set_what_is_opened_is_read_page_by_page_and_later_as_before(setting: Path) -> None:
+    with precise(known=True):
+        assert setting.read_text() == "4"
     assert setting.read_text() == str(volume.READ_AHEAD_KIB)
 
 
-def test_without_a_working_set_nothing_is_changed(setting: Path) -> None:
-    with precise(wanted=False):
-        assert setting.read_text() == "unset"
-    assert setting.read_text() == "unset"
+def test_a_first_resume_reads_more_at_a_time_than_pages_and_less_than_a_session(setting: Path) -> None:
+    with precise(known=False):
+        assert 4 < int(setting.read_text()) < volume.READ_AHEAD_KIB
+    assert setting.read_text() == str(volume.READ_AHEAD_KIB)
 
 
 def test_the_store_has_its_value_again_after_a_failure(setting: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), precise(wanted=True):
+    with pytest.raises(KeyboardInterrupt), precise(known=True):
         raise KeyboardInterrupt
     assert setting.read_text() == str(volume.READ_AHEAD_KIB)
 
 
 def test_a_store_that_is_no_mapped_volume_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(volume, "read_ahead_file", lambda: tmp_path / "queue" / "read_ahead_kb")
-    with precise(wanted=True):
+    with precise(known=True):
         pass
     assert not list(tmp_path.iterdir())
 

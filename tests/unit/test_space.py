@@ -271,5 +271,15 @@ def test_a_guard_may_be_stopped_by_the_ending_that_it_asked_for(parcel: Parcel, 
     assert ended.wait(PATIENCE_SECONDS)
 
 
-def test_a_guard_that_never_started_can_be_stopped(parcel: Parcel) -> None:
-    RoomGuard(parcel, lambda: None).stop()
+def test_a_guard_that_was_stopped_before_its_start_looks_at_nothing(parcel: Parcel, stick: Stick, quick: None) -> None:
+    stick.other_free_bytes = -100 * CHECKPOINT_BYTES
+    before = parcel.generations()
+    calls: list[str] = []
+    guard = RoomGuard(parcel, lambda: calls.append("ended"), lambda: calls.append("went on"))
+    guard.stop()
+    guard.start()
+    for thread in threading.enumerate():
+        if thread.name == "room":
+            thread.join(PATIENCE_SECONDS)
+            assert not thread.is_alive()
+    assert calls == [] and parcel.generations() == before

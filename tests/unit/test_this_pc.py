@@ -19,6 +19,7 @@ from soulpad.session.thispc import (
     load_kvm,
     memory_mib,
     require_memory,
+    store_of,
     this_pc,
     this_stick,
     vt_hint,
@@ -153,3 +154,12 @@ def test_a_processor_without_virtualisation_loads_nothing(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(thispc, "run", never)
     assert load_kvm(None) is False
+
+
+def test_the_store_is_opened_on_the_map_that_waits_for_the_stick(tmp_path: Path) -> None:
+    stick = Stick(Path("/dev/sdb"), Path("/dev/sdb5"), "0badcafe")
+    assert store_of(stick, tmp_path) == Path("/dev/sdb5")
+    for name, map_name in (("dm-0", "stick-host"), ("dm-1", "stick-parcels"), ("dm-2", "soulpad-parcels")):
+        (tmp_path / name / "dm").mkdir(parents=True)
+        (tmp_path / name / "dm/name").write_text(f"{map_name}\n")
+    assert store_of(stick, tmp_path) == Path("/dev/dm-1")

@@ -11,7 +11,8 @@ import pytest
 from soulpad.base.errors import ProgramFailed, SoulpadError, StoreDamaged, WrongPassphrase
 from soulpad.base.run import Argument, Result
 from soulpad.base.secrets import Secret
-from soulpad.session import volume
+from soulpad.base.units import MIB
+from soulpad.session import volume, writeback
 from soulpad.session.thispc import Stick
 
 STICK = Stick(Path("/dev/sdb"), Path("/dev/sdb5"), "0badcafe")
@@ -45,6 +46,8 @@ def programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Programs:
     monkeypatch.setattr(volume, "run", noted.run)
     monkeypatch.setattr(volume, "MOUNT_POINT", tmp_path / "store")
     monkeypatch.setattr(volume, "read_ahead_file", lambda: tmp_path / "read_ahead_kb")
+    monkeypatch.setattr(writeback, "VM", tmp_path / "vm")
+    monkeypatch.setattr(volume, "MAPPED", Path("/dev/null"))
     return noted
 
 
@@ -99,15 +102,46 @@ def fake_sysfs(folder: Path, disk_sectors: int, start: int, sectors: int) -> Pat
     return folder
 
 
-@pytest.mark.parametrize(("disk", "start", "sectors", "free"), [(1000, 100, 900, 0), (1000, 100, 400, 500 * 512)])
-def test_free_space_is_what_lies_behind_the_partition(
-    tmp_path: Path, disk: int, start: int, sectors: int, free: int
+SECTORS_OF_MIB = 2048
+
+
+@pytest.mark.parametrize(
+    ("disk_mib", "size_mib", "wanted_mib"),
+    [(4096, 3900, 3995), (4096, 3995, None), (4096, 3940, None), (4096, 3931, 3995), (4097, 3900, 3996)],
+)
+def test_a_partition_grows_to_the_last_whole_mib_before_the_backup_table(
+    tmp_path: Path, disk_mib: int, size_mib: int, wanted_mib: int | None
 ) -> None:
-    assert volume.free_behind(STICK, fake_sysfs(tmp_path, disk, start, sectors)) == free
+    sysfs = fake_sysfs(tmp_path, disk_mib * SECTORS_OF_MIB + 7, 100 * SECTORS_OF_MIB, size_mib * SECTORS_OF_MIB)
+    assert volume.wanted_bytes(STICK, sysfs) == (None if wanted_mib is None else wanted_mib * MIB)
 
 
-def test_a_full_stick_keeps_its_table(programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_partition_of_a_size_that_cannot_be_opened_is_cut_to_one_that_can(tmp_path: Path) -> None:
+    sysfs = fake_sysfs(tmp_path, 9961472, 3604480, 6356959)
+    assert volume.wanted_bytes(STICK, sysfs) == 6356952 * 512
+
+
+def test_a_full_stick_keeps_its_table(programs: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(volume, "wanted_bytes", lambda _stick: None)
+    volume.widen(STICK)
+    assert programs.names == []
+
+
+def test_a_file_system_that_fills_its_volume_does_not_grow(programs: Programs, tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
-    monkeypatch.setattr(volume, "free_behind", lambda _stick: volume.WORTH_GROWING_BYTES - 512)
-    assert volume.grow(STICK) is False
+    assert volume.grow() is False
     assert programs.names == ["xfs_growfs"]
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+def test_each_layer_below_the_store_is_widened_after_the_one_below_it(
+    programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mapped: bool
+) -> None:
+    (tmp_path / "sdb5").mkdir()
+    (tmp_path / "sdb5/partition").write_text("5\n")
+    monkeypatch.setattr(volume, "SYSFS", tmp_path)
+    monkeypatch.setattr(volume, "wanted_bytes", lambda _stick: 3995 * MIB)
+    monkeypatch.setattr(volume, "store_of", lambda _stick: Path("/dev/dm-1") if mapped else STICK.parcels)
+    volume.widen(STICK)
+    assert programs.names == ["sfdisk", "partx", *([os.fspath(volume.KEEPER)] if mapped else [])]
+    assert programs.stdin[0] == b", 4090880KiB\n"

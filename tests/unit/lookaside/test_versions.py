@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lookaside.assembling import assemble
-from lookaside.changed import Span
 from lookaside.cutting import CHUNK_BYTES
 from lookaside.errors import ChunkMissing, CorruptChunk, DamagedManifest
 from lookaside.extentmap import Extent
 from lookaside.making import VersionMaker
 from lookaside.manifest import Manifest, VersionName, decode_manifest, encode_manifest, version_name
 from lookaside.versions import Version, as_keyframe, needs_keyframe, resolved
+from soulpad.base.spans import Span
 
 from .shelves import DOMAIN, MemoryStore, contents, write_sparse
 
@@ -56,7 +56,7 @@ class History:
 def difference(old: bytes, new: bytes) -> list[Span]:
     """Where ``new`` differs, by blocks of 512 bytes; the growth too."""
     starts = range(0, len(new), 512)
-    return [Span(at, min(at + 512, len(new))) for at in starts if old[at : at + 512] != new[at : at + 512]]
+    return [(at, min(at + 512, len(new))) for at in starts if old[at : at + 512] != new[at : at + 512]]
 
 
 @settings(max_examples=60, deadline=None)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +12,6 @@ import pytest
 from soulpad.session.parcels import Parcel
 from soulpad.session.stages import StageClock
 from tests.unit.session_machine.fakes import (
-    LOADS_LIBVIRT,
     OLD,
     VM_GROUP_ID,
     VM_USER_ID,
@@ -25,18 +20,13 @@ from tests.unit.session_machine.fakes import (
     make_parcel,
     manifest_of,
 )
+from tests.unit.stand_ins import load
 
 
 @pytest.fixture(scope="module")
-def machine() -> Iterator[Any]:
-    """The module under test; libvirt, which its fakes stand in for, is on the stick's host only."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("libvirt", "libvirt_qemu"):
-            if importlib.util.find_spec(name) is None:
-                patch.setitem(sys.modules, name, ModuleType(name))
-        yield importlib.import_module("soulpad.session.machine")
-        for name in LOADS_LIBVIRT:
-            sys.modules.pop(name, None)
+def machine() -> Any:
+    """The module under test; its fakes take the place of all that libvirt does."""
+    return load("soulpad.session.machine")
 
 
 @pytest.fixture(autouse=True)

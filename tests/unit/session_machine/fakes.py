@@ -22,7 +22,6 @@ from soulpad.store.checkpoint import (
 from soulpad.store.layout import ParcelPaths
 from soulpad.store.parcel import Disk, Machine, ParcelDescription
 
-LOADS_LIBVIRT = ("soulpad.vm.hypervisor", "soulpad.session.machine")
 UUID = "6a1f0c3e-52d7-4b8e-9a57-0d4f1b1c7e90"
 DISK_NAME = "disk-0.img"
 MEMORY_MIB, DISK_BYTES, STATE_BYTES = 2, 8192, 100

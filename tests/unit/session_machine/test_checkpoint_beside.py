@@ -7,13 +7,12 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from soulpad.base.errors import CannotResume, SoulpadError
-from soulpad.session import live, retention
+from soulpad.session import live, memoryclone, retention
 from soulpad.session.parcels import Parcel
 from soulpad.session.periodic import GuestTooBusy
 from soulpad.session.stages import StageClock
@@ -126,7 +125,13 @@ def test_what_is_dirty_is_written_before_the_machine_stands_still_and_made_durab
     hypervisor: FakeHypervisor, checkpoint: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noted(hypervisor, monkeypatch, os, "fsync")
-    for target, name in ((live, "clone"), (live, "commit_beside"), (live, "note_generation"), (retention, "prune")):
+    for target, name in (
+        (memoryclone, "clone"),
+        (live, "clone"),
+        (live, "commit_beside"),
+        (live, "note_generation"),
+        (retention, "prune"),
+    ):
         noted(hypervisor, monkeypatch, target, name)
     checkpoint()
     names = hypervisor.names()
@@ -154,29 +159,22 @@ def test_the_stages_of_a_checkpoint_tell_how_long_the_machine_stood_still(machin
 
 
 @pytest.mark.parametrize(
-    ("seconds", "flushes"),
-    [((0.1,), 1), ((5.0, 0.1), 2), ((9.0, 5.0, 3.0, 0.3), 4), ((9.0, 9.0), 2), ((9, 6, 4, 2), 4)],
+    ("left_mib", "flushes"),
+    [((90, 1), 1), ((0, 0), 1), ((200, 60, 2), 2), ((900, 400, 150, 60), 3), ((130, 128), 1), ((400, 150, 140), 2)],
 )
 def test_flushing_goes_on_while_it_gets_less_until_little_is_left_but_never_for_ever(
-    machine: Any,
-    parcel: Parcel,
-    running: Any,
-    monkeypatch: pytest.MonkeyPatch,
-    seconds: tuple[float, ...],
-    flushes: int,
+    machine: Any, running: Any, monkeypatch: pytest.MonkeyPatch, left_mib: tuple[int, ...], flushes: int
 ) -> None:
-    parcel, flushed = running.parcel, list[Path]()
-    now, left = [0.0], list(seconds)
+    flushed, left, live_folder = list[Path](), list(left_mib), running.parcel.paths.live
+    monkeypatch.setattr(machine, "fsync_path", flushed.append)
+    monkeypatch.setattr(machine, "dirty_bytes", lambda _parcel: left.pop(0) << 20)
+    assert machine.flush_ahead(running.parcel) == left_mib[-1] << 20
+    assert flushed == [live_folder / RAM_NAME, live_folder / DISK_NAME] * flushes
 
-    def flush(path: Path) -> None:
-        flushed.append(path)
-        if path.name == RAM_NAME:
-            now[0] += left.pop(0)
 
-    monkeypatch.setattr(machine, "fsync_path", flush)
-    monkeypatch.setattr(machine, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    machine.flush_ahead(parcel)
-    assert flushed == [parcel.paths.live / RAM_NAME, parcel.paths.live / DISK_NAME] * flushes
+def test_a_small_pc_copies_less_while_the_machine_stands_still(machine: Any) -> None:
+    small, middling, large = (machine.bearable_bytes(mib) for mib in (500, 1200, 16000))
+    assert small < middling < large == machine.BEARABLE_BYTES
 
 
 @pytest.mark.parametrize(("can_wait", "names"), [(True, []), (False, ["pause", "save", "run"])])
@@ -184,7 +182,7 @@ def test_a_guest_that_writes_faster_than_the_stick_does_not_stand_still_for_what
     machine: Any, parcel: Parcel, running: Any, hypervisor: FakeHypervisor, monkeypatch: pytest.MonkeyPatch,
     can_wait: bool, names: list[str],
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(machine, "flush_ahead", lambda _parcel: 7.0)
+    monkeypatch.setattr(machine, "flush_ahead", lambda _parcel: machine.BEARABLE_BYTES + 1)
     with pytest.raises(GuestTooBusy) if can_wait else nullcontext():
         machine.checkpoint(running, StageClock("checkpoint"), can_wait=can_wait)
     assert hypervisor.names() == names

@@ -210,3 +210,12 @@ def test_what_a_failed_suspend_left_is_no_part_of_the_disks_of_an_ended_guest(
     (parcel.paths.live / DEVICE_STATE_NAME).write_bytes(b"half a state")
     machine.keep_disks_of_ended_guest(running)
     assert DEVICE_STATE_NAME not in files_in(parcel.paths.checkpoint(NEW))
+
+
+def test_the_memory_of_a_machine_that_ended_by_itself_does_not_keep_the_stick_busy(
+    machine: Any, running: Any, parcel: Parcel
+) -> None:
+    machine.drop_memory_of_ended_guest(running)
+    assert not (parcel.paths.live / RAM_NAME).exists()
+    assert (parcel.paths.live / DISK_NAME).read_bytes().startswith(GUEST_WROTE)
+    assert not is_clean(parcel), "the next start asks how to go on"

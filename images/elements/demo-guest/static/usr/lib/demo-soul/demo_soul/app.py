@@ -9,6 +9,7 @@ from _json import encode_basestring_ascii
 from _sha3 import shake_128  # type: ignore[import-not-found]  # hashlib would load OpenSSL
 from collections.abc import Iterator
 
+from demo_soul.browsing import Browsing, parse_browsing
 from demo_soul.letter import Letter
 from demo_soul.pattern import MIB, Pattern
 from demo_soul.screen import Painter, View, draw
@@ -53,6 +54,7 @@ class Job:
         self.steps = steps
         self.result = result
         self.began = 0.0
+        self.browsing: Browsing | None = None  # what goes on when the job is done
 
 
 class Soul:
@@ -75,13 +77,16 @@ class Soul:
         self._goal_mib = int(settings["pattern_mib"])
         self._jobs = [Job(f"pattern {self._goal_mib}", self._pattern.resize(self._goal_mib), "filled")]
         self._timed_work = Work(settings["work_file"])
+        self._browsing: Browsing | None = None
+        self._round: Iterator[None] | None = None
+        self._round_began = 0.0
         self._trickle = self._pattern.trickle()
         self._trickle_rate_mib = int(settings["verify_mib_per_second"])
         self._trickle_due_mib = 0
 
     def turn(self) -> None:
         """Once round: what time, terminals and jobs ask for; sleeps when that is nothing."""
-        busy = bool(self._jobs) or self._trickle_due_mib > 0
+        busy = bool(self._jobs or self._browsing) or self._trickle_due_mib > 0
         patience = 0.0 if busy else max(0.0, self._next_tick - time.monotonic())
         wires = [wire for wire in (self._serial, self._console) if wire.there]
         readable, writable, _ = select.select(
@@ -131,7 +136,7 @@ class Soul:
             _step_back()
 
     def _work(self) -> None:
-        """A slice of the oldest job, or of the checking that never ends."""
+        """A slice of the oldest job, or of what never ends: the browsing that was begun, else the checking."""
         deadline = min(time.monotonic() + _SLICE_SECONDS, self._next_tick)
         while self._jobs:
             job = self._jobs[0]
@@ -142,9 +147,23 @@ class Soul:
                 self._finish(self._jobs.pop(0), end.value)
             if time.monotonic() >= deadline:
                 return
-        if self._trickle_due_mib > 0:
+        if self._browsing:  # it checks its own memory, and must not wait for the processor
+            self._browse(self._browsing)
+            while time.monotonic() < deadline:
+                self._browse(self._browsing)
+        elif self._trickle_due_mib > 0:
             self._trickle_due_mib -= 1
             next(self._trickle)
+
+    def _browse(self, browsing: Browsing) -> None:
+        if not self._round:
+            self._round, self._round_began = browsing.go_round(), time.monotonic()
+        try:
+            next(self._round)
+        except StopIteration as end:
+            self._round = None
+            seconds = round(time.monotonic() - self._round_began, 3)
+            self._tell({"round": {"number": browsing.rounds, "seconds": seconds, "ok": end.value}})
 
     def _finish(self, job: Job, returned: str | None) -> None:
         result = returned or job.result
@@ -152,6 +171,8 @@ class Soul:
             bad = len(self._pattern.bad_blocks)
             result = f"{self._pattern.mib} MiB are as they were" if not bad else f"{bad} MiB are NOT as they were"
         self._answer(job.command, result, time.monotonic() - job.began)
+        if job.browsing:
+            self._browsing = job.browsing
 
     def _take(self, lines: list[str]) -> None:
         for line in lines:
@@ -167,6 +188,8 @@ class Soul:
             self._resize(line, int(rest))
         elif word == "work" and rest:
             self._begin_work(line, rest)
+        elif word == "browse":
+            self._open_browser(line, rest)
         elif word == "write" and rest:
             self._write(line, rest)
         elif word == "status":
@@ -186,6 +209,17 @@ class Soul:
             self._answer(line, "is no command", 0.0)
         elif asked[0] not in MEMORY_KINDS or self._fits(line, asked[1], self._timed_work.memory_mib):
             self._jobs.append(Job(line, self._timed_work.run(*asked)))
+
+    def _open_browser(self, line: str, text: str) -> None:
+        asked = parse_browsing(text)
+        if not asked:
+            self._answer(line, "is no command", 0.0)
+        elif self._fits(line, asked[0], self._browsing.mib if self._browsing else 0):
+            self._browsing = self._round = None
+            browsing = Browsing(*asked)
+            job = Job(line, browsing.open())
+            job.browsing = browsing
+            self._jobs.append(job)
 
     def _fits(self, line: str, mib: int, held_mib: int) -> bool:
         """Whether ``mib`` of memory can be had in place of ``held_mib``; if not, that is the command's answer."""

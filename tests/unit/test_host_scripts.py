@@ -1,0 +1,134 @@
+"""The host's small scripts around the viewer: which USB devices go to a guest, and when the screen is another one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from builder.places import HOSTOS
+from soulpad.base.errors import ProgramFailed
+from soulpad.base.run import run, start
+
+SCRIPTS = HOSTOS / "rootfs/usr/lib/soulpad"
+RULES = HOSTOS / "rootfs/etc/udev/rules.d"
+
+
+@pytest.fixture
+def screens(tmp_path: Path) -> Path:
+    """A laptop's connectors, as below /sys/class/drm."""
+    for name, status, modes in (("card0-eDP-1", "connected", "1366x768\n1024x768\n"), ("card0-HDMI-A-1", "", "")):
+        folder = tmp_path / "drm" / name
+        folder.mkdir(parents=True)
+        (folder / "status").write_text(f"{status or 'disconnected'}\n")
+        (folder / "modes").write_text(modes)
+    (tmp_path / "drm" / "renderD128").mkdir()
+    return tmp_path / "drm"
+
+
+def told(screens: Path, *arguments: str) -> str:
+    """What the script prints; ``systemctl`` is played by a program that says how it was called."""
+    programs = screens.parent / "programs"
+    programs.mkdir(exist_ok=True)
+    (programs / "systemctl").write_text('#!/bin/sh\necho systemctl "$@"\n')
+    (programs / "systemctl").chmod(0o755)
+    places = {"SCREENS": str(screens), "STARTED_WITH": str(screens.parent / "started-with")}
+    path = f"{programs}:{os.environ['PATH']}"
+    return run([SCRIPTS / "screens", *arguments], env={**places, "PATH": path}).stdout
+
+
+def plug_in_monitor(screens: Path) -> None:
+    (screens / "card0-HDMI-A-1/status").write_text("connected\n")
+    (screens / "card0-HDMI-A-1/modes").write_text("2560x1440\n1920x1080\n")
+
+
+def test_connected_screens_are_told_with_the_mode_they_like_best(screens: Path) -> None:
+    assert told(screens) == "card0-eDP-1 1366x768\n"
+    plug_in_monitor(screens)
+    assert told(screens) == "card0-HDMI-A-1 2560x1440\ncard0-eDP-1 1366x768\n"
+
+
+def test_a_monitor_plugged_in_starts_the_viewer_anew(screens: Path) -> None:
+    (screens.parent / "started-with").write_text(told(screens))
+    plug_in_monitor(screens)
+    assert told(screens, "--watch") == "systemctl --no-block try-restart soulpad-viewer.service\n"
+
+
+def test_a_hot_plug_event_without_another_screen_leaves_the_viewer_alone(screens: Path) -> None:
+    (screens.parent / "started-with").write_text(told(screens))
+    assert told(screens, "--watch") == ""
+
+
+def test_before_the_viewer_runs_no_screen_matters(screens: Path) -> None:
+    assert told(screens, "--watch") == ""
+
+
+def test_a_pc_without_any_known_screen_is_no_error(tmp_path: Path) -> None:
+    assert told(tmp_path / "nothing") == ""
+
+
+@pytest.fixture
+def usb(tmp_path: Path) -> dict[str, str]:
+    """A PC with the stick sdb behind a hub, as below /sys; the environment that shows it to the script."""
+    disk = tmp_path / "sys/devices/pci0/usb1/1-1/1-1.2/1-1.2:1.0/host6/block/sdb"
+    disk.mkdir(parents=True)
+    (tmp_path / "sys/block").mkdir()
+    (tmp_path / "sys/block/sdb").symlink_to(disk)
+    (tmp_path / "stick-disk").write_text("sdb\n")
+    return {"SYS": str(tmp_path / "sys"), "STICK_DISK": str(tmp_path / "stick-disk")}
+
+
+def may_be_given(device: str, usb: dict[str, str]) -> bool:
+    try:
+        run([SCRIPTS / "usb-for-guest", device], env=usb)
+    except ProgramFailed:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("device", "given"),
+    [
+        ("/devices/pci0/usb1/1-1/1-1.2", False),
+        ("/devices/pci0/usb1/1-1", False),  # the hub that it is plugged into
+        ("/devices/pci0/usb1/1-1/1-1.20", True),
+        ("/devices/pci0/usb1/1-1/1-1.3", True),
+        ("/devices/pci0/usb1/1-2", True),
+    ],
+)
+def test_every_usb_device_but_the_stick_may_be_given_to_the_guest(
+    device: str, given: bool, usb: dict[str, str]
+) -> None:
+    assert may_be_given(device, usb) == given
+
+
+@pytest.mark.parametrize("stick", ["", "sdz\n", "../stick-disk\n"])
+def test_nothing_is_given_while_nobody_knows_where_the_stick_is(stick: str, usb: dict[str, str]) -> None:
+    Path(usb["STICK_DISK"]).write_text(stick)
+    assert not may_be_given("/devices/pci0/usb1/1-2", usb)
+    Path(usb["STICK_DISK"]).unlink()
+    assert not may_be_given("/devices/pci0/usb1/1-2", usb)
+
+
+def test_whoever_asks_for_a_usb_device_is_told_yes_and_waited_for() -> None:
+    process = start([SCRIPTS / "usb-already-decided"], stdin=-1, stdout=-1)
+    assert process.stdin and process.stdout
+    process.stdin.write(b"1 7\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == b"SUCCESS\n"
+    assert process.poll() is None
+    process.stdin.close()
+    assert process.wait(timeout=60) == 0
+    process.stdout.close()
+
+
+def test_every_script_that_a_rule_or_a_unit_calls_is_there_and_can_be_run() -> None:
+    called = {
+        word.strip("\"'")
+        for path in [*RULES.iterdir(), HOSTOS / "rootfs/usr/lib/systemd/system/soulpad-viewer.service"]
+        for word in path.read_text().replace('"', " ").replace("'", " ").split()
+        if word.startswith("/usr/lib/soulpad/")
+    }
+    assert {"/usr/lib/soulpad/screens", "/usr/lib/soulpad/usb-for-guest", "/usr/lib/soulpad/viewer"} <= called
+    assert all(os.access(HOSTOS / "rootfs" / name.removeprefix("/"), os.X_OK) for name in called)
