@@ -48,3 +48,9 @@ class VersionTaken(SoulpadError):
     """Somebody else made the parcel's next version."""
 
     exit_code = 76
+
+
+class DamagedKeySlot(SoulpadError):
+    """A key slot of a repository is altered or missing, so that it cannot even be tried."""
+
+    exit_code = 77
