@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 from lookaside.domain import ChunkId
@@ -12,25 +13,6 @@ from lookaside.errors import CorruptChunk
 from lookaside.extentmap import UNIT_BYTES, ZEROS, Extent
 from lookaside.source import ChunkSource
 from soulpad.base.extents import punch
-
-LATELY_USED_CHUNKS = 64  # 8 MiB: memory's extents name the same chunk again and again
-
-
-class LatelyUsed:
-    """The chunks that were asked for last, in memory."""
-
-    def __init__(self, source: ChunkSource) -> None:
-        self._source = source
-        self._kept: OrderedDict[ChunkId, bytes] = OrderedDict()
-
-    def get(self, chunk_id: ChunkId) -> bytes:
-        """As the source gives it."""
-        if chunk_id not in self._kept:
-            self._kept[chunk_id] = self._source.get(chunk_id)
-            if len(self._kept) > LATELY_USED_CHUNKS:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(chunk_id)
-        return self._kept[chunk_id]
 
 
 def assemble(
@@ -41,19 +23,28 @@ def assemble(
 
     Raises ChunkMissing or what the source raises, and OSError. A file that was being made is then of no use.
     """
-    held = LatelyUsed(source)
     descriptor = os.open(target, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         os.ftruncate(descriptor, image_bytes)
-        for extent in extents:
-            start = extent.start * UNIT_BYTES
-            end = min(extent.end * UNIT_BYTES, image_bytes)
-            if extent.chunk == ZEROS:
-                punch(descriptor, start, end - start)
-            else:
-                write_all(descriptor, part_of(held.get(chunks[extent.chunk]), extent, end - start), start)
+        for chunk, parts in groupby(sorted(extents, key=by_chunk), by_chunk):  # each chunk is asked for once
+            content = None if chunk == ZEROS else source.get(chunks[chunk])
+            for extent in parts:
+                put_extent(descriptor, extent, content, image_bytes)
     finally:
         os.close(descriptor)
+
+
+by_chunk = attrgetter("chunk")
+
+
+def put_extent(descriptor: int, extent: Extent, content: bytes | None, image_bytes: int) -> None:
+    """Writes one extent, whose chunk has ``content``; None: zeros. Raises CorruptChunk, OSError."""
+    start = extent.start * UNIT_BYTES
+    count = min(extent.end * UNIT_BYTES, image_bytes) - start
+    if content is None:
+        punch(descriptor, start, count)
+    else:
+        write_all(descriptor, part_of(content, extent, count), start)
 
 
 def part_of(content: bytes, extent: Extent, count: int) -> bytes:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lookaside.cutting import CHUNK_BYTES
 from lookaside.domain import Domain
 from lookaside.errors import ChunkMissing, CorruptChunk, DamagedManifest, ForeignDomain, NoRepository, VersionTaken
 from lookaside.making import VersionMaker
@@ -20,7 +21,8 @@ from tests.unit.power import PowerCut, power, steps_of
 from .shelves import DOMAIN, write_sparse
 
 PARCEL = "6f1a5f6e-1d0e-4d6c-9f5a-1c2d3e4f5a6b"
-FIRST, SECOND = b"\x01" * 300_000, b"\x01" * 200_000 + b"\x02" * 150_000
+FIRST = b"\x01" * (2 * CHUNK_BYTES + 100)
+SECOND = b"\x01" * (CHUNK_BYTES + 7) + b"\x02" * CHUNK_BYTES
 
 
 def back_up(repository: Repository, content: bytes, scratch: Path) -> VersionName:
