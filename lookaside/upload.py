@@ -14,9 +14,10 @@ from typing import BinaryIO
 from lookaside.domain import ChunkId
 from lookaside.errors import VersionTaken
 from lookaside.manifest import Manifest, VersionName, encode_manifest, version_name
-from lookaside.pack import PackWriter, seal_chunk
+from lookaside.pack import PackWriter
 from lookaside.placing import give_name, new_name, place
 from lookaside.repository import MANIFESTS, PACKS, VERSIONS, Repository, digits
+from lookaside.sealingahead import Ready, SealingAhead
 
 PACK_BYTES = 16 << 20
 
@@ -29,29 +30,40 @@ class Upload:
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
+        self._sealing = SealingAhead(repository.domain)
         self._pending: set[ChunkId] = set()
         self._open: tuple[Path, BinaryIO, PackWriter] | None = None
         self.stored_bytes = 0
         self.new_chunks = 0
 
     def has(self, chunk_id: ChunkId) -> bool:
-        return chunk_id in self._pending or self._repository.has(chunk_id)
+        return chunk_id in self._pending or chunk_id in self._sealing or self._repository.has(chunk_id)
 
     def put(self, chunk_id: ChunkId, content: bytes) -> None:
         """Raises OSError."""
+        self.new_chunks += 1
+        for ready in self._sealing.put(chunk_id, content):
+            self._add(ready)
+
+    def _add(self, ready: Ready) -> None:
+        """Appends a sealed chunk to the open pack."""
         if self._open is None:
             staged = new_name(self._repository.staging)
             file = staged.open("xb")
             self._open = staged, file, PackWriter(file, self._repository.domain.public_id)
         writer = self._open[2]
-        writer.add(chunk_id, len(content), seal_chunk(self._repository.domain, chunk_id, content))
-        self._pending.add(chunk_id)
-        self.new_chunks += 1
+        writer.add(*ready)
+        self._pending.add(ready.chunk_id)
         if writer.bytes_written >= PACK_BYTES:
-            self.finish_pack()
+            self._finish_pack()
 
     def finish_pack(self) -> None:
         """What was put so far is durable and can be found."""
+        for ready in self._sealing.rest():
+            self._add(ready)
+        self._finish_pack()
+
+    def _finish_pack(self) -> None:
         if self._open is None:
             return
         staged, file, writer = self._open
@@ -84,6 +96,7 @@ class Upload:
 
     def drop(self) -> None:
         """Gives up the pack that is not finished."""
+        self._sealing.end()
         if self._open:
             staged, file, _ = self._open
             file.close()
