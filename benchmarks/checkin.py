@@ -20,6 +20,7 @@ if __package__ in (None, ""):  # run as a file: the project's root is not on the
 from rich.console import Console
 
 from benchmarks import data
+from benchmarks.lab.checkin_ours import require_restored
 from benchmarks.lab.checkin_report import facts, goals, series_entry, tables
 from benchmarks.lab.checkin_series import lay
 from benchmarks.lab.checkin_sides import sides
@@ -99,6 +100,8 @@ def one_run(series: Path, versions: list[dict[str, str]], progress: Progress) ->
                 warm(current)
                 result.setdefault(side.name, []).append(side.measured(number, current, before, scratch))
                 before = current.rename(folder)
+        progress.step("restoring the last version, to compare it")
+        require_restored(scratch / "ours", scratch / "key", folders[-1], scratch)
         return result
 
 

@@ -5,9 +5,11 @@ What a backup from the stick does, without the session's own files. Says how man
 
 from __future__ import annotations
 
+import filecmp
 import sys
 from pathlib import Path
 
+from lookaside.assembling import assemble
 from lookaside.athand import AtHand
 from lookaside.changed import changed_spans
 from lookaside.domain import Domain
@@ -15,6 +17,7 @@ from lookaside.making import VersionMaker
 from lookaside.repository import Repository
 from lookaside.upload import uploading
 from lookaside.versions import resolved
+from soulpad.base.errors import VerifyFailed
 from soulpad.base.secrets import Secret
 
 PARCEL = "00000000-0000-4000-8000-000000000000"
@@ -42,6 +45,20 @@ def main(root: Path, key: Path, pages: Path, folder: Path, before: Path | None =
         number = base.manifest.sequence + 1 if base else 0
         upload.commit(maker.manifest(PARCEL, number, newest, base.name if base else None, {}))
         print(upload.stored_bytes - stored_bytes)
+
+
+def require_restored(root: Path, key: Path, folder: Path, scratch: Path) -> None:
+    """Restores the newest version's files and compares them with those in ``folder``. Raises VerifyFailed."""
+    repository = Repository.open(root, Domain(Secret(key.read_bytes())))
+    newest = repository.newest(PARCEL)
+    assert newest
+    version, target = resolved(newest, repository.manifest), scratch / "restored"
+    for name, image in version.images.items():
+        assemble(target, image.image_bytes, image.extents, version.chunks, repository)
+        same = filecmp.cmp(target, folder / name, shallow=False)
+        target.unlink()
+        if not same:
+            raise VerifyFailed(f"{name} does not come back as it was", "this must never happen")
 
 
 if __name__ == "__main__":
