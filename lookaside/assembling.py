@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 from lookaside.domain import ChunkId
 from lookaside.errors import CorruptChunk
@@ -15,23 +17,48 @@ from lookaside.source import ChunkSource
 from soulpad.base.extents import punch
 
 
+class Target(NamedTuple):
+    """An image that is to be: where, how large, and its extents."""
+
+    path: Path
+    image_bytes: int
+    extents: Iterable[Extent]
+
+
+class Part(NamedTuple):
+    """An extent, and the open file that it belongs to."""
+
+    chunk: int
+    extent: Extent
+    descriptor: int
+    image_bytes: int
+
+
 def assemble(
     target: Path, image_bytes: int, extents: Iterable[Extent], chunks: Sequence[ChunkId], source: ChunkSource
 ) -> None:
-    """Writes ``extents`` into ``target``, which is made if it is not there, and gives it its size. What no extent
-    covers stays as it was: zeros in a new file. Nothing is made durable.
+    """As ``assemble_together``, of one image."""
+    assemble_together([Target(target, image_bytes, extents)], chunks, source)
+
+
+def assemble_together(targets: Iterable[Target], chunks: Sequence[ChunkId], source: ChunkSource) -> None:
+    """Writes the targets' extents into their files, which are made if they are not there, and gives them their sizes.
+    What no extent covers stays as it was: zeros in a new file. Each chunk is asked for once, also where a memory and a
+    disk have parts of it. Nothing is made durable.
 
     Raises ChunkMissing or what the source raises, and OSError. A file that was being made is then of no use.
     """
-    descriptor = os.open(target, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        os.ftruncate(descriptor, image_bytes)
-        for chunk, parts in groupby(sorted(extents, key=by_chunk), by_chunk):  # each chunk is asked for once
+    with ExitStack() as cleanup:
+        parts: list[Part] = []
+        for target in targets:
+            descriptor = os.open(target.path, os.O_RDWR | os.O_CREAT, 0o600)
+            cleanup.callback(os.close, descriptor)
+            os.ftruncate(descriptor, target.image_bytes)
+            parts += (Part(extent.chunk, extent, descriptor, target.image_bytes) for extent in target.extents)
+        for chunk, some in groupby(sorted(parts), by_chunk):
             content = None if chunk == ZEROS else source.get(chunks[chunk])
-            for extent in parts:
-                put_extent(descriptor, extent, content, image_bytes)
-    finally:
-        os.close(descriptor)
+            for part in some:
+                put_extent(part.descriptor, part.extent, content, part.image_bytes)
 
 
 by_chunk = attrgetter("chunk")

@@ -12,6 +12,7 @@ durable. A file that is none, or of another key, begins anew.
 
 from __future__ import annotations
 
+import errno
 import os
 from array import array
 from collections.abc import Collection, Iterator
@@ -47,8 +48,12 @@ class PageIds:
         return found
 
     def write(self, first: int, ids: array[int]) -> None:
-        """Puts ids in the place of those from ``first`` on."""
-        os.pwrite(self.descriptor, ids, place_of(first))
+        """Puts ids in the place of those from ``first`` on; where there is no room, those stay: it is but a hint."""
+        try:
+            os.pwrite(self.descriptor, ids, place_of(first))
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
 
     def find(self, wanted: Collection[int]) -> Iterator[tuple[int, int]]:
         """Ids out of ``wanted``, each with a page that is said to have it, in the image's order; one id may come often.

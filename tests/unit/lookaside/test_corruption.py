@@ -26,9 +26,10 @@ NAME = "disk-0.img"
 CONTENTS = [[b"one" * 100, b"two" * 1500], [b"other" * 80, b"another" * 90]]
 
 
-def make(repository: Repository, scratch: Path) -> None:
-    """Two parcels, of two versions each; the second version is a difference."""
-    for parcel, contents in zip(PARCELS, CONTENTS, strict=True):
+def make(root: Path, parcels: int) -> Path:
+    """A repository with so many parcels of two versions each; the second version is a difference."""
+    repository, scratch = Repository.create(root, DOMAIN), root.with_name("image")
+    for parcel, contents in list(zip(PARCELS, CONTENTS, strict=True))[:parcels]:
         for number, content in enumerate(contents):
             scratch.write_bytes(content)
             with uploading(repository) as upload:
@@ -36,6 +37,8 @@ def make(repository: Repository, scratch: Path) -> None:
                 maker.add_image(NAME, scratch, [(0, len(content))] if number else None)
                 newest = repository.newest(parcel)
                 upload.commit(maker.manifest(parcel, number, newest, newest, {}))
+    assert require_right_or_absent(root) == 0
+    return root
 
 
 def read(root: Path, parcel: str, number: int, domain: Domain = DOMAIN) -> bytes:
@@ -56,9 +59,9 @@ def content_of(repository: Repository, version: Version) -> bytes:
     return bytes(content)
 
 
-def results(root: Path) -> Iterator[bytes | None]:
+def results(root: Path, parcels: list[str]) -> Iterator[bytes | None]:
     """What is read of each version; None: an error that says so."""
-    for parcel in PARCELS:
+    for parcel in parcels:
         for number in range(2):
             try:
                 yield read(root, parcel, number)
@@ -74,17 +77,20 @@ WHOLE = [content for contents in CONTENTS for content in contents]
 
 def require_right_or_absent(root: Path) -> int:
     """Asserts that nothing wrong is read; returns how many versions are absent."""
-    found = list(results(root))
-    assert all(one in (None, whole) for one, whole in zip(found, WHOLE, strict=True))
+    parcels = [parcel for parcel in PARCELS if (root / VERSIONS / parcel).exists()]
+    found = list(results(root, parcels))
+    assert all(one in (None, whole) for one, whole in zip(found, WHOLE, strict=False))
     return found.count(None)
 
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("corruption")
-    make(Repository.create(folder / "repository", DOMAIN), folder / "image")
-    assert require_right_or_absent(folder / "repository") == 0
-    return folder / "repository"
+    return make(tmp_path_factory.mktemp("corruption") / "repository", parcels=2)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("corruption") / "repository", parcels=1)
 
 
 def files(root: Path) -> list[Path]:
@@ -115,27 +121,27 @@ def test_a_repository_has_a_file_of_every_kind(repository: Path) -> None:
 
 @pytest.mark.parametrize(("mask", "step"), [(0x01, 1), (0x80, 5), (0xFF, 7)])
 def test_a_flipped_byte_anywhere_gives_nothing_wrong_and_is_found_by_the_names(
-    repository: Path, mask: int, step: int
+    small: Path, mask: int, step: int
 ) -> None:
-    for path in files(repository):
+    for path in files(small):
         whole = path.read_bytes()
         for position in range(0, len(whole), step):
             flipped = bytearray(whole)
             flipped[position] ^= mask
             with replaced(path, bytes(flipped)):
-                absent = require_right_or_absent(repository)
+                absent = require_right_or_absent(small)
                 if {PACKS, MANIFESTS} & set(path.parts):
                     assert not is_named_rightly(path)
                 if MANIFESTS in path.parts:
                     assert absent
 
 
-def test_a_file_cut_short_anywhere_gives_nothing_wrong(repository: Path) -> None:
-    for path in files(repository):
+def test_a_file_cut_short_anywhere_gives_nothing_wrong(small: Path) -> None:
+    for path in files(small):
         whole = path.read_bytes()
         for length in {*range(0, len(whole), 5), len(whole) - 1}:
             with replaced(path, whole[:length]):
-                absent = require_right_or_absent(repository)
+                absent = require_right_or_absent(small)
                 if {PACKS, MANIFESTS} & set(path.parts):
                     assert absent and not is_named_rightly(path)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import random
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lookaside import paging
-from lookaside.assembling import assemble
+from lookaside.assembling import Target, assemble, assemble_together
 from lookaside.athand import SUFFIX, AtHand
-from lookaside.domain import Domain
+from lookaside.domain import ChunkId, Domain
 from lookaside.extentmap import ZEROS, Extent, joined
 from lookaside.making import VersionMaker
 from lookaside.manifest import Manifest, VersionName, decode_manifest, encode_manifest, version_name
-from lookaside.pageids import page_ids
+from lookaside.pageids import ids_of, page_ids
 from lookaside.versions import Version, resolved
 from soulpad.base.spans import Span
 
@@ -184,6 +187,38 @@ def test_windows_and_groups_may_end_anywhere(machine: Machine, monkeypatch: pyte
     for ram in (list(range(1, 18)), [*range(30, 43), 1, 1, 2]):
         machine.save(image([40, 41]), image(ram))
         assert machine.content(RAM) == image(ram)
+
+
+def test_a_chunk_that_disk_and_memory_have_parts_of_is_asked_for_once(machine: Machine, tmp_path: Path) -> None:
+    for ram in ([2, 9, 1, 3], [2, 8, 0, 1]):
+        machine.save(image([1, 2, 3]), image(ram))
+    version, asked = machine.version(), Counter[ChunkId]()
+
+    class Counting(MemoryStore):
+        def get(self, chunk_id: ChunkId) -> bytes:
+            asked[chunk_id] += 1
+            return machine.store.get(chunk_id)
+
+    targets = [Target(tmp_path / f"new {name}", one.image_bytes, one.extents) for name, one in version.images.items()]
+    assemble_together(targets, version.chunks, Counting())
+    assert (tmp_path / f"new {RAM}").read_bytes() == image([2, 8, 0, 1])
+    assert (tmp_path / f"new {DISK}").read_bytes() == image([1, 2, 3])
+    assert set(asked.values()) == {1}
+
+
+def test_no_room_for_page_ids_is_no_reason_to_make_no_version(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "no space")
+
+    machine.save(image([1, 2]), image([3]))
+    with page_ids(tmp := machine.pages / "other", DOMAIN, PAGE) as (ids, _):
+        monkeypatch.setattr(os, "pwrite", is_full)
+        ids.write(0, ids_of(DOMAIN, page(5)))
+        monkeypatch.undo()
+        assert list(ids.read(0, 9)) == [0]
+    assert tmp.exists()
 
 
 def test_a_base_that_is_not_at_hand_costs_room_and_nothing_else(tmp_path: Path) -> None:
