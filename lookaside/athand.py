@@ -6,7 +6,7 @@ Any of it may be missing; then more is read or stored, and nothing is wrong.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from pathlib import Path
 from lookaside.changed import whole
 from lookaside.cutting import Piece
 from lookaside.cutting import pieces as cut_on_grid
-from lookaside.domain import Domain
+from lookaside.domain import ChunkId, Domain
 from lookaside.extentmap import overlaid, units_of
 from lookaside.lookup import KnownImage
 from lookaside.manifest import ImageMap
@@ -24,6 +24,7 @@ from lookaside.versions import ChunkList, Version
 from soulpad.base.spans import Span, without
 
 SUFFIX = ".pages"
+IsStored = Callable[[ChunkId], bool]
 
 
 @dataclass(frozen=True)
@@ -46,18 +47,20 @@ class AtHand:
             yield ids
 
     @contextmanager
-    def before(self, domain: Domain, name: str, ids: PageIds) -> Iterator[KnownImage | None]:
+    def before(self, domain: Domain, name: str, ids: PageIds, is_stored: IsStored) -> Iterator[KnownImage | None]:
         """The image of that name in the base version; None: it is not at hand."""
         whole_image = self.base.images.get(name) if self.base else None
         if not self.base or not whole_image or name not in self.files:
             yield None
             return
         with opened(self.files[name]) as image:
-            yield KnownImage(domain, image, ids, whole_image.extents, self.base.chunks, self.base.chunk_units)
+            yield KnownImage(
+                domain, image, ids, whole_image.extents, self.base.chunks, self.base.chunk_units, is_stored
+            )
 
     @contextmanager
     def after(
-        self, domain: Domain, image: ImageMap, content: Readable | Path, chunks: ChunkList
+        self, domain: Domain, image: ImageMap, content: Readable | Path, chunks: ChunkList, is_stored: IsStored
     ) -> Iterator[KnownImage]:
         """An image of the version that is being made, whose map numbers ``chunks``."""
         known = ChunkList()
@@ -69,7 +72,7 @@ class AtHand:
             readable = cleanup.enter_context(opened(content))
             kept = self.folder / f"{image.name}{SUFFIX}"
             ids, _ = cleanup.enter_context(page_ids(kept, domain, image.image_bytes))
-            yield KnownImage(domain, readable, ids, full, known.ids, known.units)
+            yield KnownImage(domain, readable, ids, full, known.ids, known.units, is_stored)
 
 
 def make_anew(domain: Domain, ids: PageIds, image: Readable, spans: Iterable[Span]) -> None:

@@ -7,7 +7,7 @@ page ids, which are a hint; each is proved by reading the page and comparing its
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -29,7 +29,8 @@ class Place(NamedTuple):
 @dataclass(frozen=True)
 class KnownImage:
     """An image whose pages are in chunks: its content in ``image``, where they are in ``extents`` (all of them, sorted,
-    without zeros), which number ``chunks`` of so many ``chunk_units``."""
+    without zeros), which number ``chunks`` of so many ``chunk_units``. ``is_stored``: whether a chunk is still where
+    versions are; one that was lost, or is about to go, is not led to."""
 
     domain: Domain
     image: Readable
@@ -37,15 +38,22 @@ class KnownImage:
     extents: Sequence[Extent]
     chunks: Sequence[ChunkId]
     chunk_units: Sequence[int]
+    is_stored: Callable[[ChunkId], bool]
 
     def find(self, wanted: Mapping[int, bytes]) -> dict[bytes, Place]:
         """The places of pages out of ``wanted`` (short id -> page id), each proved. Raises OSError."""
         found: dict[bytes, Place] = {}
         for short, number in self.ids.find(wanted.keys()):
             page_id = wanted[short]
-            if page_id not in found and (place := self.place(number)) and self.has(number, page_id):
+            place = None if page_id in found else self.place(number)
+            if place and self.is_stored(place.chunk_id) and self.has(number, page_id):
                 found[page_id] = place
         return found
+
+    def stays(self, number: int) -> bool:
+        """Whether a page can be had where the image's map leads."""
+        place = self.place(number)
+        return place is None or self.is_stored(place.chunk_id)
 
     def has(self, number: int, page_id: bytes) -> bool:
         """Whether the page of that number has that id, by reading it."""

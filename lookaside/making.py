@@ -82,15 +82,15 @@ class VersionMaker:
         if not self._at_hand:
             return None, None
         ids = cleanup.enter_context(self._at_hand.ids(self._domain, name, image, changed))
-        before = self._at_hand.before(self._domain, name, ids) if is_difference else None
+        before = self._at_hand.before(self._domain, name, ids, self._store.has) if is_difference else None
         return ids, cleanup.enter_context(before) if before else None
 
     def _known_disks(self, cleanup: ExitStack) -> list[KnownImage]:
         """This version's disks, for memory to be looked up in."""
         if not self._at_hand:
             return []
-        known = [self._at_hand.after(self._domain, image, file, self._chunks) for image, file in self._disks]
-        return [cleanup.enter_context(one) for one in known]
+        after, given = self._at_hand.after, (self._chunks, self._store.has)
+        return [cleanup.enter_context(after(self._domain, image, file, *given)) for image, file in self._disks]
 
     def _cut_by_pages(
         self,

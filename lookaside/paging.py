@@ -56,7 +56,7 @@ class PageCutter:
         return extents
 
     def _pages(self, image: Readable, spans: Iterable[Span], fresh: list[tuple[int, array[int]]]) -> Iterator[Page]:
-        """The pages in ``spans`` that are not as they were; the short ids of all of them go to ``fresh``."""
+        """The pages in ``spans`` that are not as they were, or not stored any more; all short ids go to ``fresh``."""
         for start, end in spans:
             first = start // UNIT_BYTES
             content = image.read_at(start, end - start)
@@ -65,7 +65,7 @@ class PageCutter:
             for number, (page, old) in enumerate(zip_longest(pages_of(content), pages_of(before)), first):
                 page_id = None if is_zeros(page) else self.domain.page_id(page)
                 short.append(shortened(page_id) if page_id else NOT_KNOWN)
-                if page != old:
+                if page != old or not (self.before and self.before.stays(number)):
                     yield Page(number, page_id)
             fresh.append((first, short))
 

@@ -189,6 +189,13 @@ def test_windows_and_groups_may_end_anywhere(machine: Machine, monkeypatch: pyte
         assert machine.content(RAM) == image(ram)
 
 
+def test_what_the_store_lost_is_stored_again_where_it_is_looked_at(machine: Machine) -> None:
+    machine.save(image([1, 2, 3]), image([4, 2, 0]))
+    machine.store.chunks.clear()
+    assert machine.save(image([1, 2, 3]), image([4, 2, 0])) == 4 * PAGE
+    assert machine.content(DISK) == image([1, 2, 3]) and machine.content(RAM) == image([4, 2, 0])
+
+
 def test_a_chunk_that_disk_and_memory_have_parts_of_is_asked_for_once(machine: Machine, tmp_path: Path) -> None:
     for ram in ([2, 9, 1, 3], [2, 8, 0, 1]):
         machine.save(image([1, 2, 3]), image(ram))
