@@ -18,6 +18,8 @@ COMMANDS = {
     "write": "write a stick image to a USB disk",
     "devices": "list the USB disks that could be written",
     "inspect": "say what is on a stick or an image",
+    "backup": "put the parcels of a stick or an image into a repository",
+    "restore": "make a stick anew from a repository",
     "try": "boot a stick image in an emulated PC",
     "doctor": "say what this machine lacks to build sticks",
     "session": "what the stick's host runs: the session itself",
