@@ -47,7 +47,9 @@ def choose(repository: Repository, parcel: str, number: int | None) -> StoredVer
     if number is None:
         newest = next(newest_first(repository, parcel), None)
         if newest is None:
-            raise BadInput(f"{repository.root} has no version of {parcel}", "list what it has: soulpad versions")
+            raise BadInput(
+                f"{repository.root} has no version of {parcel}", f"list what it has: soulpad versions {repository.root}"
+            )
         return newest
     versions = repository.versions(parcel)
     if number not in versions:

@@ -128,12 +128,12 @@ def open_plain(image: Path, scratch: Path) -> Path:
     return open_store(image, store.offset_bytes, store.size_bytes, Secret(PASSPHRASE.encode()), scratch)
 
 
-def put_back(plain: Path, image: Path, scratch: Path) -> None:
-    """Encrypts a plain store into the image again."""
+def put_back(plain: Path, image: Path, scratch: Path, *, whole: bool = False) -> None:
+    """Encrypts a plain store into the image again. ``whole``: also what its file system does not count."""
     store = partitions.read_layout(image).of("parcels")
     luks.copy_header(image, store.offset_bytes, scratch / "header")
     key = luks.volume_key(scratch / "header", Secret(PASSPHRASE.encode()))
-    ranges = xfs.used_ranges(plain, toolbox().argv)
+    ranges = [(0, plain.stat().st_size)] if whole else xfs.used_ranges(plain, toolbox().argv)
     xts.encrypt(plain, image, store.offset_bytes + PAYLOAD_OFFSET_BYTES, ranges, key, Silent())
     for path in (plain, scratch / "header"):
         path.unlink()
@@ -231,9 +231,7 @@ def test_every_parcels_files_come_back_without_any_source_but_the_repository(
         assert expected == {
             key: hashlib.sha256((tmp_path / name / key[1]).read_bytes()).hexdigest() for key in expected
         }
-    assert soulpad("restore", "--from", repository, "--list") == 0
-    shown = capsys.readouterr().err
-    assert "version 0: checkpoint 1, suspended" in shown and "did not have to come" in shown
+    assert "did not have to come" in capsys.readouterr().err
 
 
 def test_a_useless_source_costs_nothing_but_a_line(
@@ -261,10 +259,13 @@ def test_a_store_that_was_not_closed_in_order_is_refused(
     (scratch / "root").mkdir()
     run(["mount", "-o", "loop", plain, scratch / "root"])
     (scratch / "root" / "log").write_bytes(b"x" * 10_000)
-    os.sync()
-    run(["cp", "--sparse=always", plain, scratch / "as-it-was"])
+    run(["fsfreeze", "--freeze", scratch / "root"])  # all is in its place, and nothing was unmounted
+    try:
+        run(["cp", "--sparse=always", plain, scratch / "as-it-was"])
+    finally:
+        run(["fsfreeze", "--unfreeze", scratch / "root"])
     run(["umount", scratch / "root"])
-    put_back(scratch / "as-it-was", stick, scratch)
+    put_back(scratch / "as-it-was", stick, scratch, whole=True)
     assert soulpad("backup", stick, "--to", tmp_path / "repository") == 51
     assert "did not end in order" in capsys.readouterr().err
     assert not (tmp_path / "repository").exists()
@@ -299,8 +300,9 @@ def test_wrong_secrets_have_exit_code_12_and_a_repository_may_have_its_own(
     assert soulpad("backup", stick, "--to", repository, "--repository-passphrase-file", own) == 0
     assert soulpad("backup", stick, "--to", repository) == 12
     assert "it may be another than the stick's" in capsys.readouterr().err
-    assert soulpad("restore", "--from", repository, "--list") == 12
-    assert main(["restore", "--from", str(repository), "--list", "--passphrase-file", str(own)]) == 0
+    words = ["restore", "--from", str(repository), "--parcel", "work", "--folder", str(tmp_path / "work")]
+    assert soulpad(*words) == 12
+    assert main([*words, "--passphrase-file", str(own)]) == 0
     assert main(["backup", str(stick), "--to", str(repository), "--passphrase-file", str(own)]) == 12
 
 
@@ -322,7 +324,7 @@ def test_a_damaged_repository_makes_no_stick(
     assert not out.exists() and not list(tmp_path.glob(".*"))
 
 
-@pytest.mark.parametrize("words", [[], ["--list", "--folder", "x"], ["OUT", "--folder", "x"]])
+@pytest.mark.parametrize("words", [[], ["OUT", "--folder", "x"]])
 def test_a_restore_must_know_what_to_make(words: list[str], tmp_path: Path) -> None:
     assert main(["restore", "--from", str(tmp_path), *words]) == 2
 
