@@ -18,7 +18,7 @@ from lookaside.extentmap import UNIT_BYTES, ZEROS
 from lookaside.repository import Repository
 from lookaside.source import ChunkSource, FirstOf, Tally
 from lookaside.versions import Version, WholeImage, resolved
-from soulpad.backup.line import PARCEL, StoredVersion, newest_first
+from soulpad.backup.line import PARCEL, StoredVersion, newest_first, stored_version
 from soulpad.backup.trouble import disk_trouble
 from soulpad.base.durable import fsync_path, replace_durably
 from soulpad.base.errors import BadInput
@@ -55,7 +55,7 @@ def choose(repository: Repository, parcel: str, number: int | None) -> StoredVer
     if number not in versions:
         known = ", ".join(map(str, versions)) or "none"
         raise BadInput(f"{repository.root} has no version {number} of {parcel}", f"it has: {known}")
-    return StoredVersion(number, versions[number], repository.manifest(versions[number]))
+    return stored_version(repository, parcel, number, versions[number])
 
 
 def restore(

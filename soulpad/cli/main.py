@@ -19,6 +19,7 @@ COMMANDS = {
     "devices": "list the USB disks that could be written",
     "inspect": "say what is on a stick or an image",
     "backup": "put the parcels of a stick or an image into a repository",
+    "keys": "list, add or remove the key slots of a repository",
     "restore": "make a stick anew from a repository",
     "try": "boot a stick image in an emulated PC",
     "doctor": "say what this machine lacks to build sticks",

@@ -325,6 +325,25 @@ def test_a_damaged_or_missing_chunk_or_manifest_leaves_no_folder(
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".out*"))
 
 
+def test_an_older_version_or_another_parcels_in_a_versions_place_is_noticed(
+    parcel: ParcelPaths, repository: Repository, tmp_path: Path
+) -> None:
+    save(parcel.root, repository, tmp_path / "seen")
+    add_checkpoint(parcel, 1, 0)
+    save(parcel.root, repository, tmp_path / "seen")
+    line = repository.root / "versions" / UUID
+    shutil.copytree(line, line.with_name("7e6c1a52-0c68-4b4e-a2cb-24a1a3f2a8a1"))
+    with pytest.raises(DamagedManifest, match="in place of"):
+        choose(repository, "7e6c1a52-0c68-4b4e-a2cb-24a1a3f2a8a1", None)
+    shutil.copy(line / "0000000000", line / "0000000001")
+    for number in (None, 1):
+        with pytest.raises(DamagedManifest, match=r"version 0 of .* in place of 1"):
+            restored(repository, tmp_path / "out", number)
+    add_checkpoint(parcel, 2, 1)
+    with pytest.raises(DamagedManifest):
+        save(parcel.root, repository, tmp_path / "seen")
+
+
 def test_what_is_not_there_cannot_be_chosen_and_what_is_there_is_not_overwritten(
     parcel: ParcelPaths, repository: Repository, tmp_path: Path
 ) -> None:

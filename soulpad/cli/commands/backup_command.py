@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from builder.store.storedparcels import subjects_on
 from lookaside.keyring import Key, found_repository, open_repository
 from lookaside.repository import DESCRIPTION, Repository
+from soulpad.backup.mounted import subjects_in
 from soulpad.backup.saving import Saved, back_up
 from soulpad.backup.seen import seen_of_this_user
 from soulpad.backup.subject import Subject
@@ -25,6 +26,7 @@ from soulpad.cli.output import emit, people, progress
 EPILOG = """examples:
   soulpad backup stick.img --to /mnt/nas/soulpad
   sudo soulpad backup /dev/sdb --to /mnt/usb/soulpad --parcel work
+  sudo soulpad backup /mnt/store --to /mnt/usb/soulpad      a store that is mounted
 
 The first backup makes the repository; its passphrase is the stick's unless you give another one. Later ones read what
 changed, and store what the repository has not. The session is part of it. Interrupted, it is run again.
@@ -36,7 +38,12 @@ exit codes: 0 done, or nothing has changed; 12 wrong passphrase, 40 the reposito
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The stick, the repository, their secrets."""
-    parser.add_argument("path", metavar="IMAGE|DEVICE", type=Path, help="an image file or a device, not in use")
+    parser.add_argument(
+        "path",
+        metavar="IMAGE|DEVICE|FOLDER",
+        type=Path,
+        help="an image file or a device, not in use; or the folder of a mounted store, a session may run beside",
+    )
     parser.add_argument("--to", type=Path, required=True, metavar="REPO", help="the repository's folder")
     parser.add_argument("--parcel", action="append", default=[], metavar="NAME", help="only this one; several times")
     add_key_arguments(parser, "the stick")
@@ -51,11 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Backs up each parcel; one that fails does not hinder the others. Returns the code of the first failure."""
     harden_process()
-    key = key_or_prompt(arguments, "the stick")
+    mounted = arguments.path.is_dir()
+    key = key_or_prompt(arguments, "the repository" if mounted else "the stick")
     repository_key = given_key(arguments, "the repository", REPOSITORY) or key
     saved: list[Saved] = []
     failed: list[tuple[str, SoulpadError]] = []
-    with progress() as bar, subjects_on(arguments.path, key.secret) as found:
+    with progress() as bar, subjects_in(arguments.path) if mounted else subjects_at(arguments.path, key) as found:
         subjects = named(found, arguments.parcel)
         repository, made = repository_at(arguments.to, repository_key, bar)
         for subject in subjects:
@@ -70,6 +78,13 @@ def run(arguments: argparse.Namespace) -> int:
     for name, failure in failed:
         people.print(f"soulpad: {name}: {failure.message}\nhint: {failure.hint}", markup=False)
     return failed[0][1].exit_code if failed else 0
+
+
+def subjects_at(path: Path, key: Key) -> AbstractContextManager[list[Subject]]:
+    """The parcels of an image or a device. The stick's host, which has mounted its own store, has no builder."""
+    from builder.store.storedparcels import subjects_on
+
+    return subjects_on(path, key.secret)
 
 
 def named(subjects: Iterable[Subject], names: list[str]) -> list[Subject]:
