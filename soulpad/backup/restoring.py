@@ -71,7 +71,7 @@ def restore(
     if folder.exists():
         raise BadInput(f"{folder} is there already", "name a folder that is not there")
     staged = folder.with_name(f".{folder.name}.partial")
-    with disk_trouble(folder.parent):
+    with disk_trouble(folder.parent, BadInput):
         shutil.rmtree(staged, ignore_errors=True)
         staged.mkdir()
         try:

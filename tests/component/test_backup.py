@@ -169,7 +169,7 @@ def contents(image: Path) -> dict[tuple[str, str], str]:
     with subjects_on(image, Secret(PASSPHRASE.encode())) as subjects:
         return {
             (subject.description.name, name): hashlib.sha256(file.read_at(0, file.size_bytes)).hexdigest()
-            for subject in subjects
+            for subject in subjects.whole
             for name, file in subject.current.images().items()
         }
 

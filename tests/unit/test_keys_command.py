@@ -95,9 +95,9 @@ def test_one_parcel_that_cannot_be_backed_up_does_not_hinder_the_others(
     broken = make_parcel(folder / "store", "11111111-7a51-4f0e-9a5e-6b1d3f2c8e77", "broken")
     (broken.checkpoint(0) / "ram.img").unlink()
     words = ["backup", str(folder / "store"), "--to", str(folder / "repository"), "--json"]
-    assert main([*words, "--passphrase-file", str(folder / "mine")]) == 51
+    assert main([*words, "--passphrase-file", str(folder / "mine")]) == 50
     said = capsys.readouterr()
     told = json.loads(said.out)
     assert [item["parcel"] for item in told["parcels"]] == ["work"]
-    assert [(item["parcel"], item["exit_code"]) for item in told["failed"]] == [("broken", 51)]
-    assert "soulpad: broken: checkpoint 0 is not whole" in said.err
+    assert [(item["parcel"], item["exit_code"]) for item in told["failed"]] == [(broken.uuid, 50)]
+    assert "checkpoint 0: ram.img is missing" in said.err

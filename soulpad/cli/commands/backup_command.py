@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +13,7 @@ from lookaside.repository import DESCRIPTION, Repository
 from soulpad.backup.mounted import subjects_in
 from soulpad.backup.saving import Saved, back_up
 from soulpad.backup.seen import seen_of_this_user
-from soulpad.backup.subject import Subject
+from soulpad.backup.subject import Subject, Subjects
 from soulpad.backup.trouble import disk_trouble
 from soulpad.base.errors import BadInput, SoulpadError
 from soulpad.base.progress import Progress
@@ -62,9 +61,9 @@ def run(arguments: argparse.Namespace) -> int:
     key = key_or_prompt(arguments, "the repository" if mounted else "the stick")
     repository_key = given_key(arguments, "the repository", REPOSITORY) or key
     saved: list[Saved] = []
-    failed: list[tuple[str, SoulpadError]] = []
     with progress() as bar, subjects_in(arguments.path) if mounted else subjects_at(arguments.path, key) as found:
         subjects = named(found, arguments.parcel)
+        failed = [item for item in found.failed if not arguments.parcel or item[0] in arguments.parcel]
         repository, made = repository_at(arguments.to, repository_key, bar)
         for subject in subjects:
             try:
@@ -80,21 +79,20 @@ def run(arguments: argparse.Namespace) -> int:
     return failed[0][1].exit_code if failed else 0
 
 
-def subjects_at(path: Path, key: Key) -> AbstractContextManager[list[Subject]]:
+def subjects_at(path: Path, key: Key) -> AbstractContextManager[Subjects]:
     """The parcels of an image or a device. The stick's host, which has mounted its own store, has no builder."""
     from builder.store.storedparcels import subjects_on
 
     return subjects_on(path, key.secret)
 
 
-def named(subjects: Iterable[Subject], names: list[str]) -> list[Subject]:
+def named(found: Subjects, names: list[str]) -> list[Subject]:
     """The parcels of these names or UUIDs, or all where none is named. Raises BadInput."""
-    subjects = list(subjects)
-    known = {word for subject in subjects for word in (subject.description.name, subject.uuid)}
-    if unknown := sorted(set(names) - known):
-        there = ", ".join(subject.description.name for subject in subjects)
+    known = {word for subject in found.whole for word in (subject.description.name, subject.uuid)}
+    if unknown := sorted(set(names) - known - {uuid for uuid, _ in found.failed}):
+        there = ", ".join(subject.description.name for subject in found.whole)
         raise BadInput(f"there is no parcel {unknown[0]!r} on the stick", f"it has: {there or 'none'}")
-    return [subject for subject in subjects if not names or {subject.description.name, subject.uuid} & set(names)]
+    return [one for one in found.whole if not names or {one.description.name, one.uuid} & set(names)]
 
 
 def repository_at(root: Path, key: Key, bar: Progress) -> tuple[Repository, bool]:
