@@ -1,4 +1,4 @@
-"""Repositories outlive programs: key slots as earlier versions wrote them still give the key. A sample never changes."""
+"""Repositories outlive programs: key slots as earlier versions wrote them still give the key. No sample changes."""
 
 from __future__ import annotations
 
