@@ -60,6 +60,12 @@ def test_versions_are_there_whole_for_whoever_opens_the_repository(repository: R
     assert [content_of(opened, name) for name in names] == [FIRST, SECOND]
 
 
+def test_a_parcel_with_a_single_version_is_listed(repository: Repository, tmp_path: Path) -> None:
+    assert repository.parcels() == []
+    back_up(repository, FIRST, tmp_path / "image")
+    assert repository.parcels() == [PARCEL]
+
+
 def test_what_is_there_is_not_stored_again(repository: Repository, tmp_path: Path) -> None:
     back_up(repository, FIRST, tmp_path / "image")
     write_sparse(tmp_path / "image", SECOND)
