@@ -49,11 +49,7 @@ class PageIds:
 
     def write(self, first: int, ids: array[int]) -> None:
         """Puts ids in the place of those from ``first`` on; where there is no room, those stay: it is but a hint."""
-        try:
-            os.pwrite(self.descriptor, ids, place_of(first))
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
+        write_where_there_is_room(self.descriptor, ids, place_of(first))
 
     def find(self, wanted: Collection[int]) -> Iterator[tuple[int, int]]:
         """Ids out of ``wanted``, each with a page that is said to have it, in the image's order; one id may come often.
@@ -75,9 +71,19 @@ def page_ids(path: Path, domain: Domain, image_bytes: int) -> Iterator[tuple[Pag
             os.ftruncate(descriptor, 0)
         os.ftruncate(descriptor, place_of(units_of(image_bytes)))
         yield PageIds(descriptor, units_of(image_bytes)), there
-        os.pwrite(descriptor, header(MAGIC, VERSION, domain.public_id), 0)  # broken off before, it begins anew
+        start = header(MAGIC, VERSION, domain.public_id)
+        write_where_there_is_room(descriptor, start, 0)  # broken off before, it begins anew
     finally:
         os.close(descriptor)
+
+
+def write_where_there_is_room(descriptor: int, content: bytes | array[int], offset: int) -> None:
+    """Raises OSError for any other reason than a full disk."""
+    try:
+        os.pwrite(descriptor, content, offset)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
 
 
 def is_ours(part: bytes, domain: Domain) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lookaside.assembling import assemble
+from lookaside.assembling import Target, assemble_together
 from lookaside.domain import ChunkId
 from lookaside.errors import DamagedManifest
 from lookaside.extentmap import UNIT_BYTES, ZEROS
@@ -96,8 +96,9 @@ def fill(
     images = {name: version.images[name] for name in wanted(stored, version)}
     told = Told(first, progress, sum(map(filled_bytes, images.values())))
     progress.step(f"Restoring {stored.description.name}, version {stored.number}")
+    targets = [Target(folder / name, image.image_bytes, image.extents) for name, image in images.items()]
+    assemble_together(targets, version.chunks, told)
     for name, image in images.items():
-        assemble(folder / name, image.image_bytes, image.extents, version.chunks, told)
         fsync_path(folder / name)
         traffic.content_bytes += image.image_bytes
         traffic.zero_bytes += image.image_bytes - filled_bytes(image)
