@@ -3,34 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lookaside.domain import ChunkId
 from lookaside.errors import CorruptChunk
 from lookaside.extentmap import UNIT_BYTES, ZEROS, Extent
+from lookaside.readahead import ReadAhead
 from lookaside.source import ChunkSource
 from soulpad.base.extents import punch
-
-LATELY_USED_CHUNKS = 64  # 8 MiB: memory's extents name the same chunk again and again
-
-
-class LatelyUsed:
-    """The chunks that were asked for last, in memory."""
-
-    def __init__(self, source: ChunkSource) -> None:
-        self._source = source
-        self._kept: OrderedDict[ChunkId, bytes] = OrderedDict()
-
-    def get(self, chunk_id: ChunkId) -> bytes:
-        """As the source gives it."""
-        if chunk_id not in self._kept:
-            self._kept[chunk_id] = self._source.get(chunk_id)
-            if len(self._kept) > LATELY_USED_CHUNKS:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(chunk_id)
-        return self._kept[chunk_id]
 
 
 def assemble(
@@ -41,7 +22,8 @@ def assemble(
 
     Raises ChunkMissing or what the source raises, and OSError. A file that was being made is then of no use.
     """
-    held = LatelyUsed(source)
+    extents = list(extents)
+    held = ReadAhead(source, (chunks[extent.chunk] for extent in extents if extent.chunk != ZEROS))
     descriptor = os.open(target, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         os.ftruncate(descriptor, image_bytes)

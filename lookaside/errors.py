@@ -48,3 +48,21 @@ class VersionTaken(SoulpadError):
     """Somebody else made the parcel's next version."""
 
     exit_code = 76
+
+
+class SourceUnusable(SoulpadError):
+    """A medium or a jukebox does not answer, was pulled out, or answers what makes no sense."""
+
+    exit_code = 85
+
+
+class DamagedIndex(SoulpadError):
+    """An index is cut short, altered, or none."""
+
+    exit_code = 86
+
+
+class CannotServe(SoulpadError):
+    """A jukebox cannot begin: its port is taken, or there is nothing to serve."""
+
+    exit_code = 87
