@@ -19,6 +19,7 @@ COMMANDS = {
     "devices": "list the USB disks that could be written",
     "inspect": "say what is on a stick or an image",
     "try": "boot a stick image in an emulated PC",
+    "lookaside": "keep chunks at hand for others: an index, a jukebox, a disc",
     "doctor": "say what this machine lacks to build sticks",
     "session": "what the stick's host runs: the session itself",
 }

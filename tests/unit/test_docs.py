@@ -35,7 +35,7 @@ from soulpad.store.workingset import WorkingSet
 DOCS = ROOT / "docs"
 FORMATS = DOCS / "formats"
 NOT_OURS = {".venv", ".cache", "build", ".git", ".mypy_cache", ".ruff_cache", ".hypothesis"}
-CODE = ("soulpad", "builder", "demo", "benchmarks", "hostos/programs")
+CODE = ("soulpad", "builder", "lookaside", "demo", "benchmarks", "hostos/programs")
 MACHINE = Machine(memory_mib=512, disks=(Disk("disk-0.img", 512),))
 
 
@@ -256,10 +256,17 @@ def options_of(command: str) -> set[str]:
     parsers = next(
         action for action in parser_for([command])._actions if isinstance(action, argparse._SubParsersAction)
     )
+    return taken_by(parsers.choices[command])
+
+
+def taken_by(parser: argparse.ArgumentParser) -> set[str]:
+    """What a parser takes, its actions' options included."""
     taken: set[str] = set()
-    for action in parsers.choices[command]._actions:
+    for action in parser._actions:
         if action.help != argparse.SUPPRESS and action.dest not in ("help", "json"):
             taken.update(action.option_strings[-1:] or list(action.choices or [str(action.metavar)]))
+        if isinstance(action, argparse._SubParsersAction):
+            taken.update(*map(taken_by, action.choices.values()))
     return taken
 
 
