@@ -8,7 +8,7 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 
 from lookaside.errors import SourceUnusable
@@ -35,6 +35,8 @@ class Answer:
         """The next ``count`` bytes; fewer only at the answer's end. Raises OSError, HTTPException."""
         self._deadline.allow(self._patience_seconds + count / SLOWEST_BYTES_PER_SECOND)
         part = self._response.read(count)
+        if len(part) < count and self._response.length:  # http.client takes that for an end like any other
+            raise HTTPException("cut short")
         self._deadline.pause()  # what its user does with it is not the other side's time
         return part
 
@@ -60,23 +62,23 @@ class Exchange:
         """The answer, while the block runs. Raises SourceUnusable, also for what reading it in the block raises."""
         connection = self._kept_connection() or self._new_connection()
         deadline = Deadline(connection.sock, self._patience_seconds)
-        reusable = False
-        try:
-            with deadline:
-                connection.request(method, path, body)
-                response = connection.getresponse()
-                if response.status != 200:
-                    raise self.unusable(f"answers {response.status}")
-                yield Answer(response, deadline, self._patience_seconds)
-                reusable = response.isclosed() and not response.will_close  # "closed" means: at its end
-        except (OSError, HTTPException, ValueError) as error:
-            late = deadline.passed or isinstance(error, TimeoutError)
-            raise self.unusable("does not answer in time" if late else f"breaks off: {error!r}") from None
-        finally:
-            if reusable and not deadline.passed:
+        with ExitStack() as opened:
+            opened.callback(connection.close)
+            try:
+                with deadline:
+                    connection.request(method, path, body)
+                    response = opened.enter_context(connection.getresponse())
+                    if response.status != 200:
+                        raise self.unusable(f"answers {response.status}")
+                    if response.length is None and not response.chunked:
+                        raise HTTPException("an answer without an end")  # or one whose header was cut short
+                    yield Answer(response, deadline, self._patience_seconds)
+            except (OSError, HTTPException, ValueError) as error:
+                late = deadline.passed or isinstance(error, TimeoutError)
+                raise self.unusable("does not answer in time" if late else f"breaks off: {error!r}") from None
+            if response.isclosed() and not response.will_close:  # "closed" means that it is at its end
+                opened.pop_all()
                 self._kept = connection, time.monotonic()
-            else:
-                connection.close()
 
     def unusable(self, what: str) -> SourceUnusable:
         """The error for a server that does this."""
@@ -96,10 +98,10 @@ class Exchange:
     def _new_connection(self) -> HTTPConnection:
         failure: Exception | None = None
         for address in self._addresses:
-            connection = HTTPConnection(address, self._port, timeout=self._patience_seconds)
             try:
+                connection = HTTPConnection(address, self._port, timeout=self._patience_seconds)
                 connection.connect()
-            except (OSError, UnicodeError) as error:  # a name with an overlong part has no encoding
+            except (OSError, HTTPException, UnicodeError) as error:  # the latter two for a name that can be none
                 failure = error
                 continue
             connection.auto_open = 0  # one that ended is not to be made anew behind our back
