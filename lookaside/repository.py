@@ -72,7 +72,7 @@ class Repository:
     def parcels(self) -> list[str]:
         """The UUIDs of the parcels that have versions here, sorted."""
         folders = (self.root / VERSIONS).iterdir()
-        return sorted(folder.name for folder in folders if any(numbered(folder)))
+        return sorted(folder.name for folder in folders if next(numbered(folder), None) is not None)
 
     def versions(self, parcel: str) -> dict[int, VersionName]:
         """The parcel's versions by their numbers, in order. Raises DamagedManifest."""

@@ -49,6 +49,11 @@ def repository(tmp_path: Path) -> Repository:
     return Repository.create(tmp_path / "repository", DOMAIN)
 
 
+def test_a_parcel_with_a_single_version_is_listed(repository: Repository, tmp_path: Path) -> None:
+    back_up(repository, FIRST, tmp_path / "image")
+    assert repository.parcels() == [PARCEL]
+
+
 def test_versions_are_there_whole_for_whoever_opens_the_repository(repository: Repository, tmp_path: Path) -> None:
     names = [back_up(repository, content, tmp_path / "image") for content in (FIRST, SECOND)]
     opened = Repository.open(repository.root, DOMAIN)
