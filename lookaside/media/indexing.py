@@ -54,9 +54,7 @@ def index_of(shelf: Shelf) -> tuple[bytes, tuple[str, ...]]:
     try:
         encoded = encode_index(tables())
     except (FileNotFoundError, NotADirectoryError):
-        raise SourceUnusable(
-            f"{shelf.name} has no folder packs.", "name a repository, or a copy of one"
-        ) from None
+        raise SourceUnusable(f"{shelf.name} has no folder packs.", "name a repository, or a copy of one") from None
     return encoded, tuple(left_out)
 
 
