@@ -13,6 +13,7 @@ from typing import NamedTuple
 from lookaside.domain import ChunkId
 from lookaside.errors import CorruptChunk
 from lookaside.extentmap import UNIT_BYTES, ZEROS, Extent
+from lookaside.readahead import ReadAhead
 from lookaside.source import ChunkSource
 from soulpad.base.extents import punch
 
@@ -55,8 +56,11 @@ def assemble_together(targets: Iterable[Target], chunks: Sequence[ChunkId], sour
             cleanup.callback(os.close, descriptor)
             os.ftruncate(descriptor, target.image_bytes)
             parts += (Part(extent.chunk, extent, descriptor, target.image_bytes) for extent in target.extents)
-        for chunk, some in groupby(sorted(parts), by_chunk):
-            content = None if chunk == ZEROS else source.get(chunks[chunk])
+        parts.sort()
+        needed = (chunk for chunk, _ in groupby(parts, by_chunk) if chunk != ZEROS)
+        held = ReadAhead(source, (chunks[chunk] for chunk in needed))
+        for chunk, some in groupby(parts, by_chunk):
+            content = None if chunk == ZEROS else held.get(chunks[chunk])
             for part in some:
                 put_extent(part.descriptor, part.extent, content, part.image_bytes)
 

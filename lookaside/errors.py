@@ -54,3 +54,21 @@ class DamagedKeySlot(SoulpadError):
     """A key slot of a repository is altered or missing, so that it cannot even be tried."""
 
     exit_code = 77
+
+
+class SourceUnusable(SoulpadError):
+    """A medium or a jukebox does not answer, was pulled out, or answers what makes no sense."""
+
+    exit_code = 85
+
+
+class DamagedIndex(SoulpadError):
+    """An index is cut short, altered, or none."""
+
+    exit_code = 86
+
+
+class CannotServe(SoulpadError):
+    """A jukebox cannot begin: its port is taken, or there is nothing to serve."""
+
+    exit_code = 87

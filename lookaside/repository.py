@@ -23,8 +23,11 @@ from lookaside import pack
 from lookaside.domain import ChunkId, Domain, DomainId
 from lookaside.errors import ChunkMissing, DamagedManifest, DamagedPack, ForeignDomain, NoRepository
 from lookaside.manifest import Manifest, VersionName, decode_manifest, version_name
+from lookaside.media.shelf import Shelf
+from lookaside.media.trees import FolderTree
 from lookaside.pack import Entry, PackName
 from lookaside.placing import place
+from lookaside.sealed import SealedChunk
 from soulpad.base.errors import UnknownFormat
 
 DESCRIPTION = "soulpad-repository.json"
@@ -40,6 +43,7 @@ class Repository:
     def __init__(self, root: Path, domain: Domain) -> None:
         self.root = root
         self.domain = domain
+        self._shelf = Shelf(FolderTree(root))  # its index is asked where to read, never what need not be stored
         self._places: dict[ChunkId, tuple[PackName, Entry]] | None = None
 
     @classmethod
@@ -103,6 +107,9 @@ class Repository:
 
     def get(self, chunk_id: ChunkId) -> bytes:
         """A chunk's content. Raises ChunkMissing, CorruptChunk."""
+        indexed = self._shelf.by_index(chunk_id)
+        if isinstance(indexed, SealedChunk):
+            return pack.open_chunk(self.domain, indexed.entry, indexed.body)
         found = self.places().get(chunk_id)
         if found is None:
             raise ChunkMissing(f"chunk {chunk_id.hex()[:12]} is not in {self.root}")

@@ -22,6 +22,7 @@ COMMANDS = {
     "keys": "list, add or remove the key slots of a repository",
     "restore": "make a stick anew from a repository",
     "try": "boot a stick image in an emulated PC",
+    "lookaside": "keep chunks at hand for others: an index, a jukebox, a disc",
     "doctor": "say what this machine lacks to build sticks",
     "session": "what the stick's host runs: the session itself",
 }

@@ -257,10 +257,17 @@ def options_of(command: str) -> set[str]:
     parsers = next(
         action for action in parser_for([command])._actions if isinstance(action, argparse._SubParsersAction)
     )
+    return taken_by(parsers.choices[command])
+
+
+def taken_by(parser: argparse.ArgumentParser) -> set[str]:
+    """What a parser takes, its actions' options included."""
     taken: set[str] = set()
-    for action in parsers.choices[command]._actions:
+    for action in parser._actions:
         if action.help != argparse.SUPPRESS and action.dest not in ("help", "json"):
             taken.update(action.option_strings[-1:] or list(action.choices or [str(action.metavar)]))
+        if isinstance(action, argparse._SubParsersAction):
+            taken.update(*map(taken_by, action.choices.values()))
     return taken
 
 

@@ -1,0 +1,111 @@
+"""The places that people name on the command line, as sources.
+
+a folder, or where a disc or second disk is mounted    packs as a repository has them
+a disc image, or a drive                               the same, read without mounting
+http://HOST[:PORT]                                     a jukebox
+jukebox                                                all jukeboxes that are found on the local network now
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from lookaside.cache import Cache, Keeping
+from lookaside.domain import Domain
+from lookaside.errors import DamagedManifest, SourceUnusable
+from lookaside.jukebox.client import Jukebox
+from lookaside.jukebox.protocol import DEFAULT_PORT
+from lookaside.media.bases import base_named
+from lookaside.media.shelf import Shelf
+from lookaside.media.trees import FolderTree, Tree
+from lookaside.publicbase import DOCUMENT, FromPublicBase, Note, PublicBase, in_order, parse_note, public_ids
+from lookaside.sealed import Opened, SealedSource
+from lookaside.source import ChunkSource
+from lookaside.versions import Version
+from soulpad.base.errors import SoulpadError, UsageError
+
+ANY_JUKEBOX = "jukebox"
+
+Place = Shelf | Jukebox
+
+
+def places_named(name: str) -> list[Place]:
+    """What a name on the command line stands for. Raises UsageError, SourceUnusable."""
+    if name == ANY_JUKEBOX:
+        return list(jukeboxes_found())
+    if name.startswith(("http://", "https://")):
+        return [jukebox_at(name)]
+    return [Shelf(tree_at(Path(name)))]
+
+
+def jukeboxes_found() -> Iterator[Jukebox]:
+    """Those that announce themselves."""
+    from lookaside.jukebox.finding import find  # where multicast DNS is not installed, all else works
+
+    for found in find():
+        yield Jukebox(found.addresses, found.port, f"jukebox {found.name}")
+
+
+def jukebox_at(url: str) -> Jukebox:
+    """The jukebox with this address. Raises UsageError."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port or DEFAULT_PORT
+    except ValueError:
+        host, port = None, 0
+    if not host or parts.scheme != "http" or parts.path.strip("/"):
+        raise UsageError(f"{url!r} is no jukebox's address", "write it like http://192.168.1.5:7685")
+    return Jukebox([host], port, f"jukebox {url}")
+
+
+def tree_at(path: Path) -> Tree:
+    """A folder, or a disc that is not mounted. Raises SourceUnusable."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise SourceUnusable(f"{path} cannot be read: {error.strerror}.", "see whether it is plugged in") from None
+    if stat.S_ISDIR(mode):
+        return FolderTree(path)
+    from lookaside.media.disc import DiscTree  # where pycdlib is not installed, a mounted disc works
+
+    return DiscTree(path)
+
+
+def sources_of(
+    places: Sequence[Place], domain: Domain, version: Version, cache: Cache | None = None
+) -> list[ChunkSource]:
+    """The places as sources of a version's chunks, in order, after the cache: each for the version's own domain, and,
+    where the version has a public base that one of them knows, for that as well. What jukeboxes give is cached."""
+    sealed: list[SealedSource] = [cache] if cache else []
+    sealed += [Keeping(place, cache) if cache and isinstance(place, Jukebox) else place for place in places]
+    note = note_in(version)
+    base = base_at(places, note) if note else None
+    public = public_ids(in_order(version), note, base) if note and base else {}
+    sources: list[ChunkSource] = []
+    for source in sealed:
+        sources.append(Opened(source, domain))
+        if base:
+            sources.append(FromPublicBase(source, base.domain, domain, public))
+    return sources
+
+
+def note_in(version: Version) -> Note | None:
+    """What the version says of its public base; None: it has none, or it makes no sense."""
+    text = version.manifest.documents.get(DOCUMENT)
+    try:
+        return parse_note(text) if text else None
+    except DamagedManifest:
+        return None
+
+
+def base_at(places: Sequence[Place], note: Note) -> PublicBase | None:
+    """The base that a version names, from the first place that has its manifests."""
+    for place in places:
+        try:
+            return base_named(place, note.domain, note.version)
+        except SoulpadError:
+            continue
+    return None
