@@ -4,15 +4,18 @@
     packs/ab/NAME                packs (see pack); NAME is the digest of the bytes and begins with ab
     manifests/ab/NAME            manifests, likewise
     versions/PARCEL/NUMBER       a version's name and a newline; NUMBER is its sequence, ten digits
+    marks/                       who is at work, and what is about to be deleted (see marks)
     .staged/                     what is being written; nothing in it counts
 
 The newest version of a parcel is the one with the highest number. Write order: packs, then the manifest, then the
 number, each durable before the next. A number is made only if it is not there (a rename that does not replace), so of
-two writers who make the same version one is told, and nobody needs a lock or a clock.
+two writers who make the same version one is told, and nobody needs a lock or a clock. A number is never used again: of
+a version that was deleted it holds the word "forgotten". What may be deleted, and when, is told in collecting.py.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,16 +23,25 @@ from pathlib import Path
 
 from lookaside import pack
 from lookaside.domain import ChunkId, Domain, DomainId
-from lookaside.errors import ChunkMissing, DamagedManifest, DamagedPack, ForeignDomain, NoRepository
+from lookaside.errors import (
+    ChunkMissing,
+    DamagedManifest,
+    DamagedPack,
+    ForeignDomain,
+    NoRepository,
+    RepositoryFailed,
+)
 from lookaside.manifest import Manifest, VersionName, decode_manifest, version_name
+from lookaside.marks import MARKS, Doomed, Pin, doomed_now
 from lookaside.pack import Entry, PackName
 from lookaside.placing import place
-from soulpad.base.errors import UnknownFormat
+from soulpad.base.errors import BadInput, NoSpace, SoulpadError, UnknownFormat
 
 DESCRIPTION = "soulpad-repository.json"
 FORMAT = "soulpad-repository/1"
 PACKS, MANIFESTS, VERSIONS, STAGED = "packs", "manifests", "versions", ".staged"
 NUMBER_DIGITS = 10
+FORGOTTEN = "forgotten"
 
 
 class Repository:
@@ -38,6 +50,7 @@ class Repository:
     def __init__(self, root: Path, domain: Domain) -> None:
         self.root = root
         self.domain = domain
+        self.doomed = Doomed()
         self._places: dict[ChunkId, tuple[PackName, Entry]] | None = None
 
     @classmethod
@@ -46,7 +59,7 @@ class Repository:
         root.mkdir(parents=True, exist_ok=True)
         if any(root.iterdir()):
             raise NoRepository(f"{root} is not empty, so no repository is made in it.", "name a new or an empty folder")
-        for name in (PACKS, MANIFESTS, VERSIONS, STAGED):
+        for name in (PACKS, MANIFESTS, VERSIONS, MARKS, STAGED):
             (root / name).mkdir()
         content = json.dumps({"format": FORMAT, "domain": domain.public_id.hex()}, indent=1) + "\n"
         place(content.encode(), root / DESCRIPTION, root / STAGED)  # commit point: from now on it is a repository
@@ -68,12 +81,17 @@ class Repository:
     def parcels(self) -> list[str]:
         """The UUIDs of the parcels that have versions here, sorted."""
         folders = (self.root / VERSIONS).iterdir()
-        return sorted(folder.name for folder in folders if any(numbered(folder)))
+        return sorted(folder.name for folder in folders if next(numbered(folder), None) is not None)
+
+    def numbers(self, parcel: str) -> list[int]:
+        """All numbers that the parcel's versions have or had, in order."""
+        return sorted(numbered(self.root / VERSIONS / parcel))
 
     def versions(self, parcel: str) -> dict[int, VersionName]:
         """The parcel's versions by their numbers, in order. Raises DamagedManifest."""
         folder = self.root / VERSIONS / parcel
-        return {number: read_name(folder / digits(number)) for number in sorted(numbered(folder))}
+        found = {number: read_name(folder / digits(number)) for number in sorted(numbered(folder))}
+        return {number: name for number, name in found.items() if name != FORGOTTEN}
 
     def newest(self, parcel: str) -> VersionName | None:
         """The parcel's newest version; None: it has none here."""
@@ -95,23 +113,43 @@ class Repository:
             )
         return decode_manifest(self.domain, encoded)
 
+    def forget(self, parcel: str, number: int, pin: Pin) -> None:
+        """Deletes a version that is not the newest; what it alone needs goes when garbage is collected. Its manifest
+        stays as long as others are differences against it. Raises BadInput, PinBroken, OSError."""
+        folder = self.root / VERSIONS / parcel
+        if number >= max(numbered(folder), default=0):
+            raise BadInput(f"Version {number} is the parcel's newest, so it stays.", "forget older ones")
+        pin.require()
+        place(f"{FORGOTTEN}\n".encode(), folder / digits(number), self.staging)  # commit point
+
     # --- chunks
 
     def get(self, chunk_id: ChunkId) -> bytes:
         """A chunk's content. Raises ChunkMissing, CorruptChunk."""
-        found = self.places().get(chunk_id)
-        if found is None:
-            raise ChunkMissing(f"chunk {chunk_id.hex()[:12]} is not in {self.root}")
-        name, entry = found
-        try:
-            with self.path(PACKS, name).open("rb") as file:
-                body = pack.read_at(file, entry.body_offset, entry.body_bytes)
-        except FileNotFoundError:
-            raise ChunkMissing(f"pack {name[:12]} is not in {self.root} any more") from None
+        entry, body = self.sealed(chunk_id)
         return pack.open_chunk(self.domain, entry, pack.require_body(entry, body))
 
+    def sealed(self, chunk_id: ChunkId) -> tuple[Entry, bytes]:
+        """A chunk as it lies there, its body not yet compared with anything. Raises ChunkMissing, RepositoryFailed."""
+        try:
+            while found := self.places().get(chunk_id):
+                name, entry = found
+                with suppress(FileNotFoundError), self.path(PACKS, name).open("rb") as file:
+                    return entry, pack.read_at(file, entry.body_offset, entry.body_bytes)
+                self._places = None  # the pack was rewritten since it was listed, or taken away
+        except OSError as error:
+            raise failed(self.root, error) from None
+        raise ChunkMissing(f"chunk {chunk_id.hex()[:12]} is not in {self.root}")
+
     def has(self, chunk_id: ChunkId) -> bool:
-        return chunk_id in self.places()
+        """Whether it is there and, for a writer who has a pin, will stay."""
+        found = self.places().get(chunk_id)
+        return found is not None and found[0] not in self.doomed.packs
+
+    def look_again(self) -> None:
+        """For a writer, after its pin was made: notes what is doomed, and then what is there. Raises DamagedMarks."""
+        self.doomed = doomed_now(self.root)
+        self._places = None
 
     def places(self) -> dict[ChunkId, tuple[PackName, Entry]]:
         """Where each chunk is, by the packs' own tables. Packs that cannot be read are left out."""
@@ -123,9 +161,13 @@ class Repository:
         return self._places
 
     def take_up(self, name: PackName, entries: list[Entry]) -> None:
-        """From now on the pack's chunks are found."""
+        """From now on the pack's chunks are found; in a pack that is not doomed rather than in one that is."""
+        if self._places is None:  # it will be found with all others
+            return
         for entry in entries:
-            self.places().setdefault(entry.chunk_id, (name, entry))
+            known = self._places.get(entry.chunk_id)
+            if known is None or known[0] in self.doomed.packs:
+                self._places[entry.chunk_id] = name, entry
 
     def entries(self, name: PackName) -> list[Entry]:
         """The chunks that a pack lists. Raises DamagedPack, UnknownFormat, OSError."""
@@ -135,10 +177,16 @@ class Repository:
 
     def packs(self) -> Iterator[PackName]:
         """The names of all packs."""
-        for folder in (self.root / PACKS).iterdir():
-            for path in folder.iterdir():
-                if is_digest(path.name):
-                    yield PackName(path.name)
+        return map(PackName, self._names(PACKS))
+
+    def manifests(self) -> Iterator[VersionName]:
+        """The names of all manifests, also of those that no version needs."""
+        return map(VersionName, self._names(MANIFESTS))
+
+    def _names(self, kind: str) -> Iterator[str]:
+        for folder in (self.root / kind).iterdir():
+            if folder.is_dir():
+                yield from (path.name for path in folder.iterdir() if is_digest(path.name))
 
     def path(self, kind: str, name: str) -> Path:
         """Where a pack or a manifest lies."""
@@ -148,6 +196,14 @@ class Repository:
     def staging(self) -> Path:
         """Where files are written before they have their names."""
         return self.root / STAGED
+
+
+def failed(root: Path, error: OSError) -> SoulpadError:
+    """The error for people when the repository's folder does not do as it should."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return NoSpace(f"There is no room left in {root}.", "free some; what was stored already is found again")
+    what = error.strerror or type(error).__name__
+    return RepositoryFailed(f"{root} cannot be used: {what}.", "look whether the medium is there and may be written")
 
 
 def domain_id_of(root: Path) -> DomainId:
@@ -180,12 +236,12 @@ def digits(number: int) -> str:
 
 
 def read_name(path: Path) -> VersionName:
-    """The version that a file names. Raises DamagedManifest."""
+    """The version that a file names, or FORGOTTEN. Raises DamagedManifest."""
     try:
         text = path.read_text().strip()
     except (OSError, UnicodeDecodeError):
         text = ""
-    if not is_digest(text):
+    if not is_digest(text) and text != FORGOTTEN:
         raise DamagedManifest(
             f"{path} does not name a version.", "soulpad recover finds the versions by their manifests"
         )
