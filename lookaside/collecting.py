@@ -8,8 +8,9 @@ the former, and removes its pin after its commit. The collector, of which there 
 3. Then it marks again, and of what was doomed it deletes what is still not needed. The rest is doomed no more.
 
 Why no committed version ever lacks anything. Let a version need pack X (or manifest X), and its writer have pin P.
-- X was doomed when the writer looked: then it did not rely on X. What a base's chunks leave to it in doomed packs it
-  stores again, and on top of a doomed manifest it makes a keyframe (upload.py).
+- X was doomed when the writer looked: then it did not rely on X. What it inherits from its base and lies in doomed
+  packs it stores again, and on top of a doomed manifest it makes a keyframe (upload.py). Its base was a version still
+  when it committed, and so when it looked: what that needs was all there.
 - X was doomed after the writer looked, and so after P was made: step 2 saw P and waited until it was gone, which is
   after the commit. So step 3 saw the version, and X stays.
 A reader needs no pin: of a version that is committed nothing is deleted but packs whose living chunks were found whole

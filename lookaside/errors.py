@@ -78,3 +78,9 @@ class RepositoryBusy(SoulpadError):
     """Somebody else is collecting garbage."""
 
     exit_code = 94
+
+
+class BaseGone(SoulpadError):
+    """A version that another one builds on was deleted while that one was being made."""
+
+    exit_code = 95

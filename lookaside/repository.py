@@ -96,8 +96,8 @@ class Repository:
     def newest(self, parcel: str) -> VersionName | None:
         """The parcel's newest version; None: it has none here."""
         folder = self.root / VERSIONS / parcel
-        number = max(numbered(folder), default=None)
-        return None if number is None else read_name(folder / digits(number))
+        names = (read_name(folder / digits(number)) for number in reversed(self.numbers(parcel)))
+        return next((name for name in names if name != FORGOTTEN), None)
 
     def manifest(self, name: VersionName) -> Manifest:
         """A version's manifest, proved by its name. Raises DamagedManifest, ForeignDomain, UnknownFormat."""
@@ -116,11 +116,14 @@ class Repository:
     def forget(self, parcel: str, number: int, pin: Pin) -> None:
         """Deletes a version that is not the newest; what it alone needs goes when garbage is collected. Its manifest
         stays as long as others are differences against it. Raises BadInput, PinBroken, OSError."""
-        folder = self.root / VERSIONS / parcel
-        if number >= max(numbered(folder), default=0):
+        known = self.versions(parcel)
+        if number not in known:
+            raise BadInput(f"Parcel {parcel} has no version {number}.", f"list them: soulpad versions {self.root}")
+        if number == max(known):
             raise BadInput(f"Version {number} is the parcel's newest, so it stays.", "forget older ones")
         pin.require()
-        place(f"{FORGOTTEN}\n".encode(), folder / digits(number), self.staging)  # commit point
+        line = self.root / VERSIONS / parcel / digits(number)
+        place(f"{FORGOTTEN}\n".encode(), line, self.staging)  # commit point
 
     # --- chunks
 
@@ -177,20 +180,15 @@ class Repository:
 
     def packs(self) -> Iterator[PackName]:
         """The names of all packs."""
-        return map(PackName, self._names(PACKS))
+        return map(PackName, names_in(self.root / PACKS))
 
     def manifests(self) -> Iterator[VersionName]:
         """The names of all manifests, also of those that no version needs."""
-        return map(VersionName, self._names(MANIFESTS))
-
-    def _names(self, kind: str) -> Iterator[str]:
-        for folder in (self.root / kind).iterdir():
-            if folder.is_dir():
-                yield from (path.name for path in folder.iterdir() if is_digest(path.name))
+        return map(VersionName, names_in(self.root / MANIFESTS))
 
     def path(self, kind: str, name: str) -> Path:
         """Where a pack or a manifest lies."""
-        return self.root / kind / name[:2] / name
+        return path_of(self.root, kind, name)
 
     @property
     def staging(self) -> Path:
@@ -228,6 +226,18 @@ def numbered(folder: Path) -> Iterator[int]:
         for path in folder.iterdir():
             if len(path.name) == NUMBER_DIGITS and path.name.isdecimal():
                 yield int(path.name)
+
+
+def path_of(root: Path, kind: str, name: str) -> Path:
+    """Where a pack or a manifest of the repository in ``root`` lies."""
+    return root / kind / name[:2] / name
+
+
+def names_in(folder: Path) -> Iterator[str]:
+    """The names of all packs, or all manifests, that are there."""
+    for part in folder.iterdir():
+        if part.is_dir():
+            yield from (path.name for path in part.iterdir() if is_digest(path.name))
 
 
 def digits(number: int) -> str:

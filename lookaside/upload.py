@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from lookaside import pack
 from lookaside.domain import ChunkId
-from lookaside.errors import VersionTaken
+from lookaside.errors import BaseGone, VersionTaken
 from lookaside.manifest import Manifest, VersionName, encode_manifest, version_name
 from lookaside.marks import Pin, pinned
 from lookaside.pack import seal_chunk
@@ -56,7 +56,7 @@ class Upload:
     def commit(self, manifest: Manifest) -> VersionName:
         """Makes the version the parcel's newest, all its chunks being put.
 
-        Raises VersionTaken, PinBroken, OSError, and what reading its base raises.
+        Raises VersionTaken, BaseGone, PinBroken, OSError, and what reading its base raises.
         """
         manifest = self._relying_on_nothing_doomed(manifest)
         self.finish_pack()
@@ -77,9 +77,16 @@ class Upload:
 
     def _relying_on_nothing_doomed(self, manifest: Manifest) -> Manifest:
         """The manifest; a keyframe in its place where a manifest below it is doomed. What is inherited and lies in
-        doomed packs alone is stored again, as it is."""
+        doomed packs alone is stored again, as it is. Raises BaseGone."""
+        if manifest.base is None:
+            return manifest
+        if manifest.base not in self._repository.versions(manifest.parcel).values():
+            raise BaseGone(
+                "The version that this one is a difference against was deleted meanwhile.",
+                "run it again: what it stored already is found",
+            )
         doomed = self._repository.doomed
-        if manifest.base is None or not doomed.anything:
+        if not doomed.anything:
             return manifest
         own = VersionName("")
         version = resolved(own, lambda name: manifest if name == own else self._repository.manifest(name))

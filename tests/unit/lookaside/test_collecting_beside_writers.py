@@ -13,16 +13,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lookaside.collecting import collect
-from lookaside.errors import RepositoryBusy
-from lookaside.marks import COLLECTING, WRITING, pins
+from lookaside.errors import BaseGone, RepositoryBusy
+from lookaside.manifest import Manifest, VersionName
+from lookaside.marks import COLLECTING, WRITING, Pin, new_doom, pinned, pins
 from lookaside.repository import Repository
+from lookaside.upload import uploading
 
 from .interleaving import play
-from .letters import PARCEL, forget, forget_all_but_newest, letters_in, words, write, write_if_free
+from .letters import PARCEL, forget, forget_all_but_newest, letters_in, packs_in, words, write, write_if_free
 from .shelves import DOMAIN
 
 WORDS = st.text("abcd", min_size=1, max_size=4)
-TURNS = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 60)), max_size=12)
+TO_ITS_END = 100_000
+TURNS = st.lists(st.tuples(st.integers(0, 3), st.one_of(st.integers(1, 150), st.just(TO_ITS_END))), max_size=8)
 
 
 def collect_now(root: Path, broken: list[str] | None = None) -> None:
@@ -32,6 +35,12 @@ def collect_now(root: Path, broken: list[str] | None = None) -> None:
 
 def collect_twice(root: Path) -> None:
     collect_now(root)
+    collect_now(root)
+
+
+def collect_without(root: Path, pin: Pin) -> None:
+    """Collects once that pin is gone."""
+    pin.path.unlink()
     collect_now(root)
 
 
@@ -82,8 +91,10 @@ def test_no_version_lacks_anything_whoever_works_at_once_and_whoever_is_killed(
         assert found and set(found.values()) <= {*first, *(w for _, word in writers for w in (word, word[::-1]))}
         collect_now(root, broken=all_pins(root))
         assert words(root) == found
+        write(root, "zz", keyframe=True)
+        forget_all_but_newest(root)
         collect_now(root)
-        assert set(letters_in(root)) == set("".join(found.values()))
+        assert letters_in(root) == "z"
         assert not list((root / ".staged").iterdir())
         assert not list((root / "marks").iterdir())
 
@@ -91,11 +102,58 @@ def test_no_version_lacks_anything_whoever_works_at_once_and_whoever_is_killed(
 def test_what_a_writer_relies_on_stays_until_it_is_done(tmp_path: Path) -> None:
     root = tmp_path / "repository"
     begun(root, ["abcd", "b"])
-    for operations in range(1, 120, 3):
-        play([partial(write_if_free, root, "abcd"), partial(collect_now, root)], [(0, operations)])
+    for operations in range(1, 150, 4):
+        play([partial(write_if_free, root, "abcd"), partial(collect_now, root)], [(0, operations), (1, TO_ITS_END)])
         assert words(root)[max(words(root))] == "abcd"
         write(root, "b", keyframe=True)
         forget_all_but_newest(root)
+
+
+def test_a_writer_who_comes_later_does_not_rely_on_what_is_doomed(tmp_path: Path) -> None:
+    for operations in range(20, 150, 4):
+        root = tmp_path / str(operations)
+        begun(root, ["abcd", "b"])
+        with pinned(root) as first:
+            collect_now(root)  # dooms what it cannot delete yet
+            later = partial(write_if_free, root, "abcd")
+            play([later, partial(collect_without, root, first)], [(0, operations), (1, TO_ITS_END)])
+        assert words(root)[max(words(root))] == "abcd"
+
+
+def test_a_writer_is_seen_from_before_it_looks(tmp_path: Path) -> None:
+    for operations in range(1, 10):
+        for collected in range(1, 110, 4):
+            root = tmp_path / f"{operations}-{collected}"
+            begun(root, ["abcd", "b"])
+            works = [partial(write_if_free, root, "abcd"), partial(collect_now, root)]
+            play(works, [(0, operations), (1, collected), (0, 45), (1, TO_ITS_END)])
+            assert words(root)[max(words(root))] == "abcd"
+
+
+def test_what_a_difference_inherits_from_doomed_packs_and_manifests_is_kept(tmp_path: Path) -> None:
+    root = tmp_path / "repository"
+    begun(root, ["abcd"])
+    repository = Repository.open(root, DOMAIN)
+    doomed = [*packs_in(root), *(path for path in (root / "manifests").glob("*/*"))]
+    new_doom(root, repository.staging, frozenset(repository.packs()), frozenset(repository.manifests()))
+    write(root, "abce")
+    for path in doomed:
+        path.unlink()
+    assert set(letters_in(root)) == set("abce")
+    forget(root, [0])
+    assert words(root) == {1: "abce"}
+
+
+def test_a_version_whose_base_was_deleted_meanwhile_is_not_committed(tmp_path: Path) -> None:
+    root = tmp_path / "repository"
+    begun(root, ["ab", "cd"])
+    repository = Repository.open(root, DOMAIN)
+    base = VersionName((root / "versions" / PARCEL / "0000000001").read_text().strip())
+    write(root, "ef", keyframe=True)
+    forget(root, [1])
+    with uploading(repository) as upload, pytest.raises(BaseGone):
+        upload.commit(Manifest(PARCEL, 3, base, base, ()))
+    assert sorted(words(root)) == [2]
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
