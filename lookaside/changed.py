@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from soulpad.base.extents import PLACE_MEANS_NOTHING, UNWRITTEN, Extent, extents
+from lookaside.readable import Mapped, open_file
+from soulpad.base.extents import PLACE_MEANS_NOTHING, UNWRITTEN, Extent
 from soulpad.base.spans import Span, union
 
 ZERO = None  # a place that reads as zeros: a hole, or blocks that were only reserved
@@ -28,18 +29,23 @@ class Placed(NamedTuple):
 
 
 def changed_spans(old: Path, new: Path) -> list[Span]:
+    """As ``changed_between``, of two files by their paths. Raises OSError."""
+    with open_file(old) as one, open_file(new) as other:
+        return changed_between(one, other)
+
+
+def changed_between(old: Mapped, new: Mapped) -> list[Span]:
     """Where ``new`` may differ from ``old``: all that does, and perhaps some that does not.
 
-    Beyond the end of the shorter file all is changed. Both must be at rest.
+    Beyond the end of the shorter image all is changed. Both must be at rest.
     """
-    size = new.stat().st_size
-    if old.stat().st_dev != new.stat().st_dev:
+    size = new.size_bytes
+    if old.volume != new.volume:
         return whole(size)
-    try:
-        maps = [list(extents(path, write_first=True)) for path in (old, new)]
-    except OSError:
+    maps = old.extents(), new.extents()
+    if maps[0] is None or maps[1] is None:
         return whole(size)
-    shared = min(size, old.stat().st_size)
+    shared = min(size, old.size_bytes)
     spans = differing(placed(maps[0], shared), placed(maps[1], shared), shared)
     return union(spans, [(shared, size)])
 

@@ -6,12 +6,11 @@ on an ordinary day, and their places tell an observer about the content. Zeros a
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from lookaside.extentmap import UNIT_BYTES
+from lookaside.readable import Readable
 from soulpad.base.spans import Span, union
 
 CHUNK_BYTES = 128 << 10
@@ -27,12 +26,10 @@ class Piece(NamedTuple):
     content: bytes | None
 
 
-def pieces(image: Path, spans: Iterable[Span]) -> Iterator[Piece]:
+def pieces(image: Readable, spans: Iterable[Span]) -> Iterator[Piece]:
     """The chunks of ``image`` that ``spans`` touch, in order. Holes are not read. Raises OSError."""
-    size = image.stat().st_size
-    with image.open("rb", buffering=0) as file:
-        for start, end in on_grid(spans, size):
-            yield from pieces_between(file, start, end)
+    for start, end in on_grid(spans, image.size_bytes):
+        yield from pieces_between(image, start, end)
 
 
 def on_grid(spans: Iterable[Span], image_bytes: int) -> list[Span]:
@@ -44,26 +41,23 @@ def on_grid(spans: Iterable[Span], image_bytes: int) -> list[Span]:
     )
 
 
-def pieces_between(file: BinaryIO, position: int, stop: int) -> Iterator[Piece]:
+def pieces_between(image: Readable, position: int, stop: int) -> Iterator[Piece]:
     """The pieces between two places where chunks begin, or the image ends."""
     while position < stop:
-        data = next_data(file, position, stop)
+        data = next_data(image, position, stop)
         if data > position:
             yield Piece(position // UNIT_BYTES, units_between(position, data), None)
             position = data
             continue
         end = min(position + CHUNK_BYTES, stop)
-        content = read_exactly(file, position, end - position)
+        content = image.read_at(position, end - position)
         yield Piece(position // UNIT_BYTES, units_between(position, end), content if any_set(content) else None)
         position = end
 
 
-def next_data(file: BinaryIO, position: int, end: int) -> int:
+def next_data(image: Readable, position: int, end: int) -> int:
     """Where the first chunk from ``position`` on begins that is not all hole; ``end`` if there is none before."""
-    try:
-        found = os.lseek(file.fileno(), position, os.SEEK_DATA)
-    except OSError:  # ENXIO: nothing but a hole up to the end of the file
-        return end
+    found = image.data_from(position)
     return min(found // CHUNK_BYTES * CHUNK_BYTES, end) if found >= position + CHUNK_BYTES else position
 
 
@@ -74,15 +68,3 @@ def units_between(start: int, end: int) -> int:
 def any_set(content: bytes) -> bool:
     """Whether any byte is not zero."""
     return content != _ZEROS[: len(content)]
-
-
-def read_exactly(file: BinaryIO, position: int, count: int) -> bytes:
-    """``count`` bytes from ``position``; fewer only at the file's end."""
-    parts = []
-    while count:
-        part = os.pread(file.fileno(), count, position)
-        if not part:
-            break
-        parts.append(part)
-        position, count = position + len(part), count - len(part)
-    return b"".join(parts)

@@ -50,6 +50,12 @@ class VersionTaken(SoulpadError):
     exit_code = 76
 
 
+class DamagedKeySlot(SoulpadError):
+    """A key slot of a repository is altered or missing, so that it cannot even be tried."""
+
+    exit_code = 77
+
+
 class RepositoryDamaged(SoulpadError):
     """Something in a repository is not whole; what it costs was said."""
 

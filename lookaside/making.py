@@ -11,6 +11,7 @@ from lookaside.cutting import Piece, pieces
 from lookaside.domain import ChunkId, Domain
 from lookaside.extentmap import ZEROS, Extent
 from lookaside.manifest import ImageMap, Manifest, VersionName
+from lookaside.readable import Readable, opened
 from lookaside.versions import ChunkList
 from soulpad.base.spans import Span
 
@@ -34,13 +35,14 @@ class VersionMaker:
         self._chunks = ChunkList()
         self._images: list[ImageMap] = []
 
-    def add_image(self, name: str, path: Path, changed: Iterable[Span] | None = None) -> None:
-        """Adds the image in ``path``. ``changed``: where it may differ from the base version's image of that name
+    def add_image(self, name: str, image: Readable | Path, changed: Iterable[Span] | None = None) -> None:
+        """Adds an image. ``changed``: where it may differ from the base version's image of that name
         (None: it is new, and described in full). Raises OSError, or what the store raises."""
-        size = path.stat().st_size
-        spans = whole(size) if changed is None else changed
-        extents = (self._extent(piece) for piece in pieces(path, spans))
-        kept = tuple(extent for extent in extents if changed is not None or extent.chunk != ZEROS)
+        with opened(image) as readable:
+            size = readable.size_bytes
+            spans = whole(size) if changed is None else changed
+            extents = (self._extent(piece) for piece in pieces(readable, spans))
+            kept = tuple(extent for extent in extents if changed is not None or extent.chunk != ZEROS)
         self._images.append(ImageMap(name, size, changed is None, kept))
 
     def manifest(

@@ -1,6 +1,7 @@
 """A repository in a plain folder: packs, manifests, and the line of versions of each parcel.
 
     soulpad-repository.json      "format": "soulpad-repository/1", "domain": the domain's id in hex
+    keys/NAME.json               key slots (see keyslots)
     packs/ab/NAME                packs (see pack); NAME is the digest of the bytes and begins with ab
     manifests/ab/NAME            manifests, likewise
     versions/PARCEL/NUMBER       a version's name and a newline; NUMBER is its sequence, ten digits
@@ -40,6 +41,7 @@ from soulpad.base.errors import BadInput, NoSpace, SoulpadError, UnknownFormat
 DESCRIPTION = "soulpad-repository.json"
 FORMAT = "soulpad-repository/1"
 PACKS, MANIFESTS, VERSIONS, STAGED = "packs", "manifests", "versions", ".staged"
+KEYS = "keys"  # see keyring
 NUMBER_DIGITS = 10
 FORGOTTEN = "forgotten"
 
@@ -55,14 +57,16 @@ class Repository:
 
     @classmethod
     def create(cls, root: Path, domain: Domain) -> Repository:
-        """A new one in ``root``, which may be there if it is empty. Raises NoRepository, OSError."""
+        """A new one in ``root``, which may be there if it is unused. Raises NoRepository, OSError."""
+        require_unused(root)
         root.mkdir(parents=True, exist_ok=True)
-        if any(root.iterdir()):
-            raise NoRepository(f"{root} is not empty, so no repository is made in it.", "name a new or an empty folder")
         for name in (PACKS, MANIFESTS, VERSIONS, MARKS, STAGED):
-            (root / name).mkdir()
+            (root / name).mkdir(exist_ok=True)
         content = json.dumps({"format": FORMAT, "domain": domain.public_id.hex()}, indent=1) + "\n"
-        place(content.encode(), root / DESCRIPTION, root / STAGED)  # commit point: from now on it is a repository
+        try:  # commit point: from now on it is a repository
+            place(content.encode(), root / DESCRIPTION, root / STAGED, replace=False)
+        except FileExistsError:
+            raise NoRepository(f"{root} was made a repository meanwhile.", "run it again") from None
         return cls(root, domain)
 
     @classmethod
@@ -202,6 +206,18 @@ def failed(root: Path, error: OSError) -> SoulpadError:
         return NoSpace(f"There is no room left in {root}.", "free some; what was stored already is found again")
     what = error.strerror or type(error).__name__
     return RepositoryFailed(f"{root} cannot be used: {what}.", "look whether the medium is there and may be written")
+
+
+def require_unused(root: Path) -> None:
+    """Raises NoRepository if the folder holds anything that an interrupted ``create`` would not have left."""
+    if root.exists() and not root.is_dir():
+        raise NoRepository(f"{root} is no folder.", "name a new or an empty folder")
+    if (root / DESCRIPTION).exists():
+        raise NoRepository(f"{root} is a repository already.", "back up to it, or name an empty folder")
+    found = list(root.iterdir()) if root.exists() else []
+    filled = any(path.name not in (KEYS, STAGED) and any(path.iterdir()) for path in found if path.is_dir())
+    if filled or {path.name for path in found} - {KEYS, PACKS, MANIFESTS, VERSIONS, MARKS, STAGED}:
+        raise NoRepository(f"{root} is not empty, so no repository is made in it.", "name a new or an empty folder")
 
 
 def domain_id_of(root: Path) -> DomainId:

@@ -26,15 +26,13 @@ from lookaside.manifest import Manifest, VersionName, decode_manifest, encode_ma
 from lookaside.packing import PackBin
 from lookaside.patient import Patient
 from lookaside.placing import give_name, new_name, place
-from lookaside.repository import FORGOTTEN, MANIFESTS, PACKS, VERSIONS, Repository, digits, numbered, read_name
+from lookaside.repository import FORGOTTEN, KEYS, MANIFESTS, PACKS, VERSIONS, Repository, digits, numbered, read_name
 from lookaside.sealing import Sealed
 from lookaside.verifying import Incomplete, in_words, read_in_pieces
 from lookaside.versions import resolved
 from soulpad.base.durable import fsync_path
 from soulpad.base.errors import SoulpadError, UnknownFormat
 from soulpad.base.progress import Progress, Silent
-
-KEYS = "keys"
 
 
 @dataclass

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookaside import changed
-from lookaside.changed import Placed, changed_spans, differing, placed
+from lookaside.changed import Placed, changed_spans, differing, placed, whole
+from soulpad.base import extents
 from soulpad.base.extents import PLACE_MEANS_NOTHING, UNWRITTEN, Extent
 
 SIZE = 40
@@ -21,20 +21,20 @@ SHARED = 0x2000
 @st.composite
 def disk_maps(draw: st.DrawFn) -> list[Extent]:
     """Extents of a file of SIZE bytes, with holes, reserved blocks and such whose place means nothing."""
-    extents, at = [], 0
+    found, at = [], 0
     while at < SIZE and draw(st.booleans()):
         at += draw(st.integers(0, 4))
         length = draw(st.integers(1, 12))
         physical = draw(st.integers(0, 3)) * 100 + at
-        extents.append(Extent(at, physical, length, draw(st.sampled_from([0, SHARED, UNWRITTEN, ENCODED]))))
+        found.append(Extent(at, physical, length, draw(st.sampled_from([0, SHARED, UNWRITTEN, ENCODED]))))
         at += length
-    return extents
+    return found
 
 
-def places(extents: list[Extent]) -> list[object]:
+def places(found_extents: list[Extent]) -> list[object]:
     """Of each byte: where it lies, "zero", or something that equals nothing."""
     found: list[object] = ["zero"] * SIZE
-    for extent in extents:
+    for extent in found_extents:
         for index in range(extent.length_bytes):
             if extent.logical_bytes + index < SIZE:
                 place: object = extent.physical_bytes + index
@@ -65,7 +65,7 @@ def test_growth_is_changed_and_what_was_cut_off_needs_no_telling(
     old, new = tmp_path / "old", tmp_path / "new"
     old.write_bytes(bytes(100))
     new.write_bytes(bytes(160))
-    monkeypatch.setattr(changed, "extents", lambda path, write_first: [Extent(0, 5000, 200, SHARED)])
+    monkeypatch.setattr(extents, "extents_of", lambda descriptor, write_first: [Extent(0, 5000, 200, SHARED)])
     assert changed_spans(old, new) == [(100, 160)]
     assert changed_spans(new, old) == []
 
@@ -76,13 +76,13 @@ def test_where_the_file_system_cannot_say_all_is_changed(tmp_path: Path, monkeyp
 
     for name in ("old", "new"):
         (tmp_path / name).write_bytes(bytes(100))
-    monkeypatch.setattr(changed, "extents", refuse)
+    monkeypatch.setattr(extents, "extents_of", refuse)
     assert changed_spans(tmp_path / "old", tmp_path / "new") == [(0, 100)]
 
 
 def test_an_empty_file_has_no_spans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("old", "new"):
         (tmp_path / name).touch()
-    monkeypatch.setattr(changed, "extents", lambda path, write_first: [])
+    monkeypatch.setattr(extents, "extents_of", lambda descriptor, write_first: [])
     assert changed_spans(tmp_path / "old", tmp_path / "new") == []
-    assert changed.whole(0) == []
+    assert whole(0) == []
