@@ -19,7 +19,7 @@ from __future__ import annotations
 import errno
 import json
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lookaside import pack
@@ -93,15 +93,18 @@ class Repository:
 
     def versions(self, parcel: str) -> dict[int, VersionName]:
         """The parcel's versions by their numbers, in order. Raises DamagedManifest."""
-        folder = self.root / VERSIONS / parcel
-        found = {number: read_name(folder / digits(number)) for number in sorted(numbered(folder))}
-        return {number: name for number, name in found.items() if name != FORGOTTEN}
+        found = {number: self.version(parcel, number) for number in self.numbers(parcel)}
+        return {number: name for number, name in found.items() if name is not None}
+
+    def version(self, parcel: str, number: int) -> VersionName | None:
+        """The version that has this number; None: it was forgotten. Raises DamagedManifest."""
+        name = read_name(self.root / VERSIONS / parcel / digits(number))
+        return None if name == FORGOTTEN else name
 
     def newest(self, parcel: str) -> VersionName | None:
         """The parcel's newest version; None: it has none here."""
-        folder = self.root / VERSIONS / parcel
-        names = (read_name(folder / digits(number)) for number in reversed(self.numbers(parcel)))
-        return next((name for name in names if name != FORGOTTEN), None)
+        names = (self.version(parcel, number) for number in reversed(self.numbers(parcel)))
+        return next((name for name in names if name is not None), None)
 
     def manifest(self, name: VersionName) -> Manifest:
         """A version's manifest, proved by its name. Raises DamagedManifest, ForeignDomain, UnknownFormat."""
@@ -198,6 +201,15 @@ class Repository:
     def staging(self) -> Path:
         """Where files are written before they have their names."""
         return self.root / STAGED
+
+
+@contextmanager
+def repository_trouble(root: Path) -> Iterator[None]:
+    """Raises NoSpace or RepositoryFailed where the repository's folder raises OSError."""
+    try:
+        yield
+    except OSError as error:
+        raise failed(root, error) from None
 
 
 def failed(root: Path, error: OSError) -> SoulpadError:
