@@ -87,6 +87,6 @@ class RepositoryBusy(SoulpadError):
 
 
 class BaseGone(SoulpadError):
-    """A version that another one builds on was deleted while that one was being made."""
+    """What a version builds on was deleted while it was being made."""
 
     exit_code = 95

@@ -7,12 +7,12 @@ when it looked (collecting.py says why).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from lookaside import pack
 from lookaside.domain import ChunkId
-from lookaside.errors import BaseGone, VersionTaken
+from lookaside.errors import BaseGone, ChunkMissing, VersionTaken
 from lookaside.manifest import Manifest, VersionName, encode_manifest, version_name
 from lookaside.marks import Pin, pinned
 from lookaside.pack import seal_chunk
@@ -76,30 +76,44 @@ class Upload:
         return name
 
     def _relying_on_nothing_doomed(self, manifest: Manifest) -> Manifest:
-        """The manifest; a keyframe in its place where a manifest below it is doomed. What is inherited and lies in
-        doomed packs alone is stored again, as it is. Raises BaseGone."""
+        """The manifest, all its chunks being there to stay; a keyframe in its place where one below it is doomed.
+
+        What it inherits and did not ask for may lie in doomed packs alone: that is stored again, as it is.
+        """
         if manifest.base is None:
+            self._keep(manifest.chunks)
             return manifest
         if manifest.base not in self._repository.versions(manifest.parcel).values():
-            raise BaseGone(
-                "The version that this one is a difference against was deleted meanwhile.",
-                "run it again: what it stored already is found",
-            )
+            raise base_gone()
         doomed = self._repository.doomed
-        if not doomed.anything:
+        if not doomed.anything:  # all that a version needs is there, and was when this upload looked
             return manifest
         own = VersionName("")
         version = resolved(own, lambda name: manifest if name == own else self._repository.manifest(name))
-        for chunk_id in chunks_used(version):
-            if not self.has(chunk_id):
-                entry, body = self._repository.sealed(chunk_id)
-                self._bin.add(chunk_id, entry.content_bytes, Sealed(entry.encoding, pack.require_body(entry, body)))
+        self._keep(chunks_used(version))
         chain = names_in_chain(manifest.base, self._repository.manifest)
         return as_keyframe(version) if doomed.manifests.intersection(chain) else manifest
+
+    def _keep(self, chunk_ids: Iterable[ChunkId]) -> None:
+        """Stores again what is not there to stay. Raises BaseGone, CorruptChunk."""
+        for chunk_id in chunk_ids:
+            if not self.has(chunk_id):
+                try:
+                    entry, body = self._repository.sealed(chunk_id)
+                except ChunkMissing:
+                    raise base_gone() from None
+                self._bin.add(chunk_id, entry.content_bytes, Sealed(entry.encoding, pack.require_body(entry, body)))
 
     def drop(self) -> None:
         """Gives up the pack that is not finished."""
         self._bin.drop()
+
+
+def base_gone() -> BaseGone:
+    return BaseGone(
+        "What this version builds on was deleted from the repository meanwhile.",
+        "run it again: what it stored already is found",
+    )
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from soulpad.store.checkpoint import MANIFEST_NAME, CheckpointManifest, disk_nam
 from soulpad.store.cpuclass import ANY_PC, CpuClass, class_named
 from soulpad.store.layout import PARCELS
 from soulpad.store.parcel import Disk, Machine, ParcelDescription, check_name, random_mac_address
+from soulpad.store.workingset import WORKING_SET_NAME
 
 Content = Path | bytes
 DEFAULT_MEMORY_MIB = 1024
@@ -129,7 +130,8 @@ def suspended_parcel(request: ParcelRequest) -> ParcelContents:
         )
     idle_minutes = request.suspend_when_idle_minutes or description.suspend_when_idle_minutes
     description = replace(description, name=request.name, suspend_when_idle_minutes=idle_minutes)
-    files = parcel_files(description, manifest, {name: folder / name for name in expected_files(manifest)})
+    names = [*expected_files(manifest), *([WORKING_SET_NAME] if (folder / WORKING_SET_NAME).is_file() else [])]
+    files = parcel_files(description, manifest, {name: folder / name for name in names})
     if state := manifest.suspended:
         return ParcelContents(description, files, state.accelerator, state.vmm)
     return ParcelContents(description, files)

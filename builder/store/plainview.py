@@ -15,13 +15,11 @@ from pathlib import Path
 from builder.disk.partitions import Partition
 from builder.store import luks
 from builder.store.storeimage import payload_bytes, require_ours
-from builder.store.xts import CRYPT_SECTOR_BYTES, Xts
+from builder.store.xts import CRYPT_SECTOR_BYTES, Xts, runs_with_data
 from soulpad.base.errors import StoreDamaged
 from soulpad.base.secrets import Secret
 from soulpad.base.units import round_up
 from soulpad.store.stick import PAYLOAD_OFFSET_BYTES
-
-_ZERO_SECTOR = bytes(CRYPT_SECTOR_BYTES)
 
 
 class PlainView:
@@ -46,17 +44,11 @@ class PlainView:
             raise StoreDamaged(f"the store cannot be read at byte {first}: {error.strerror}", _RESTORE) from None
         if len(content) < end - first:
             raise StoreDamaged(f"the store ends at byte {first + len(content)}", _RESTORE)
-        plain = b"".join(
-            self._sector(content[at : at + CRYPT_SECTOR_BYTES], first + at)
-            for at in range(0, len(content), CRYPT_SECTOR_BYTES)
-        )
-        return plain[offset_bytes - first :][:length_bytes]
-
-    def _sector(self, content: bytes, position_bytes: int) -> bytes:
-        self.sectors_read += 1
-        if content == _ZERO_SECTOR:  # a hole of the image: never written
-            return content
-        return bytes(self._xts.convert(bytearray(content), position_bytes))
+        plain = bytearray(len(content))
+        for start, stop in runs_with_data(content):  # the rest are holes of the image: never written
+            plain[start:stop] = self._xts.convert(bytearray(content[start:stop]), first + start)
+        self.sectors_read += len(content) // CRYPT_SECTOR_BYTES
+        return bytes(plain[offset_bytes - first :][:length_bytes])
 
 
 _RESTORE = "restore the store from a backup"

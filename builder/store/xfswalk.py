@@ -1,8 +1,8 @@
 """Walks the folders of an XFS and reads its small files, through a view that gives bytes at offsets.
 
 Only what lies on the way is read, which is what makes inspecting a stick of any size quick. Read-only, and of XFS
-version 5 only that which a store needs: folders and small files whose extents fit into their inode. The log is not
-replayed: after a power cut the newest changes may be missing here, until the store has been mounted once.
+version 5 only that which a store needs: folders and files. The log is not replayed: after a power cut the newest
+changes may be missing here, until the store has been mounted once.
 
 All numbers are big-endian. Source: "XFS Algorithms & Data Structures", 3rd edition, and fs/xfs/libxfs/xfs_format.h,
 xfs_da_format.h.
@@ -27,13 +27,15 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Protocol
 
+from builder.store import xfslog
+from builder.store.xfsbtree import RECORD_BYTES, leaf_records
 from soulpad.base.errors import StoreDamaged, UnknownFormat
 from soulpad.base.units import MIB, round_up
 
 LARGEST_READ_BYTES = 16 * MIB
 
 _INODE_CORE_BYTES = 176
-_LOCAL, _EXTENTS = 1, 2
+_LOCAL, _EXTENTS, _BTREE = 1, 2, 3
 _MANY_EXTENTS = 1 << 4  # of an inode's flags2: the count of extents has 64 bits
 _KIND_IN_ENTRY = 1
 _FOLDER_INDEX_OFFSET = 1 << 35  # blocks of a folder from here on are its index, not its entries
@@ -88,6 +90,7 @@ class Xfs:
         self._block_bytes = _number(block, 4, 4)
         self._root = _number(block, 56, 8)
         self._group_blocks = _number(block, 84, 4)
+        self._log = _number(block, 48, 8), _number(block, 96, 4)
         self._inode_bytes = _number(block, 104, 2)
         self._inodes_per_block_log2, self._group_log2 = block[123], block[124]
         self._folder_block_bytes = self._block_bytes << block[192]
@@ -132,32 +135,49 @@ class Xfs:
             return
         if folder.size_bytes > LARGEST_READ_BYTES:
             raise StoreDamaged("a folder of the store is larger than it can be", _RESTORE)
-        for extent in self._extents(folder):
+        for extent in self.extents(folder):
             for at in range(0, extent.count, self._folder_block_bytes):
                 if extent.position < _FOLDER_INDEX_OFFSET:
                     yield from block_entries(self._view.read(extent.disk_position + at, self._folder_block_bytes))
 
     def _contents(self, file: Inode) -> bytes:
         content = bytearray(round_up(file.size_bytes, self._block_bytes))
-        for extent in self._extents(file):
+        for extent in self.extents(file):
             if not extent.unwritten and extent.position < len(content):
                 count = min(extent.count, len(content) - extent.position)
                 content[extent.position : extent.position + count] = self._view.read(extent.disk_position, count)
         return bytes(content)
 
-    def _extents(self, inode: Inode) -> Iterator[Extent]:
-        if inode.fork_format != _EXTENTS:
-            raise UnknownFormat("a folder or description in the store is scattered", "look at it in a session")
-        for at in range(0, inode.extent_count * 16, 16):
-            record = _number(inode.fork, at, 16)
-            block = record >> 21 & ((1 << 52) - 1)
-            group, within = block >> self._group_log2, block & ((1 << self._group_log2) - 1)
+    def extents(self, inode: Inode) -> Iterator[Extent]:
+        """Where a file's or a folder's bytes lie, in order, without its holes."""
+        for record in self._records(inode):
+            number = int.from_bytes(record, "big")
             yield Extent(
-                position=(record >> 73 & ((1 << 54) - 1)) * self._block_bytes,
-                disk_position=(group * self._group_blocks + within) * self._block_bytes,
-                count=(record & ((1 << 21) - 1)) * self._block_bytes,
-                unwritten=bool(record >> 127),
+                position=(number >> 73 & ((1 << 54) - 1)) * self._block_bytes,
+                disk_position=self._position(number >> 21 & ((1 << 52) - 1)),
+                count=(number & ((1 << 21) - 1)) * self._block_bytes,
+                unwritten=bool(number >> 127),
             )
+
+    def was_unmounted(self) -> bool:
+        """Whether nothing is missing here that only the log knows. Reads the log, 64 MiB and more."""
+        start, blocks = self._log
+        end = self._position(start) + blocks * self._block_bytes
+        places = range(self._position(start), end, xfslog.PIECE_BYTES)
+        return xfslog.was_unmounted(self._view.read(at, min(xfslog.PIECE_BYTES, end - at)) for at in places)
+
+    def _records(self, inode: Inode) -> Iterator[bytes]:
+        if inode.fork_format == _BTREE:
+            return leaf_records(inode.fork, lambda block: self._view.read(self._position(block), self._block_bytes))
+        if inode.fork_format != _EXTENTS or inode.extent_count * RECORD_BYTES > len(inode.fork):
+            raise StoreDamaged("an inode of the store is damaged", _RESTORE)
+        starts = range(0, inode.extent_count * RECORD_BYTES, RECORD_BYTES)
+        return (inode.fork[at : at + RECORD_BYTES] for at in starts)
+
+    def _position(self, block: int) -> int:
+        """Where a block lies, by its number: a group, and a block in it."""
+        group, within = block >> self._group_log2, block & ((1 << self._group_log2) - 1)
+        return (group * self._group_blocks + within) * self._block_bytes
 
 
 def parse_inode(content: bytes, block_bytes: int) -> Inode:

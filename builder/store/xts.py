@@ -103,7 +103,7 @@ def pieces(ranges: Sequence[Range]) -> list[Range]:
     return [(at, min(at + _PIECE_BYTES, end)) for start, end in ranges for at in range(start, end, _PIECE_BYTES)]
 
 
-def runs_with_data(content: bytearray) -> Iterator[Range]:
+def runs_with_data(content: bytes | bytearray) -> Iterator[Range]:
     """The runs of sectors that are not all zero."""
     positions = range(0, len(content), CRYPT_SECTOR_BYTES)
     for filled, run in groupby(positions, lambda at: content[at : at + CRYPT_SECTOR_BYTES] != _ZERO_SECTOR):

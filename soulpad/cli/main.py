@@ -18,6 +18,8 @@ COMMANDS = {
     "write": "write a stick image to a USB disk",
     "devices": "list the USB disks that could be written",
     "inspect": "say what is on a stick or an image",
+    "backup": "put the parcels of a stick or an image into a repository",
+    "restore": "make a stick anew from a repository",
     "versions": "list what a repository holds",
     "forget": "delete versions from a repository",
     "collect": "free what no version in a repository needs any more",

@@ -43,6 +43,7 @@ def branch(parcel: Parcel, manifest: CheckpointManifest, name: str) -> Parcel:
         generation=FIRST_GENERATION,
         parent=None,
         identity=identity_of(target, expected_files(manifest)),
+        history=(),
     )
     live.flush(target, copied)
     write_durably(target / MANIFEST_NAME, copied.encode())

@@ -37,6 +37,7 @@ from soulpad.store.checkpoint import (
     identity_of,
     verified,
 )
+from soulpad.store.lineage import history_after
 from soulpad.store.workingset import WORKING_SET_NAME
 
 
@@ -222,6 +223,7 @@ def keep_aside(parcel: Parcel) -> int:
         disk_bytes=tuple(disk.size_bytes for disk in parcel.description.machine.disks),
         occasion="cut-off",
         identity=identity_of(live, disks),
+        history=history_after(parcel.paths.checkpoint(record.generation)) if record else (),
     )
     for name in disks:
         fsync_path(live / name)

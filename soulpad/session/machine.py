@@ -34,6 +34,7 @@ from soulpad.store.checkpoint import (
     identity_of,
     sha256_of,
 )
+from soulpad.store.lineage import history_after
 from soulpad.store.workingset import WORKING_SET_NAME
 from soulpad.vm.domain import Accelerator, RunFiles, domain_xml
 from soulpad.vm.hypervisor import Hypervisor, RunningMachine
@@ -358,5 +359,6 @@ def manifest_of(
         disk_bytes=tuple(disk.size_bytes for disk in running.parcel.description.machine.disks),
         suspended=state,
         occasion=occasion,
+        history=history_after(running.parcel.paths.checkpoint(running.generation)),
     )
     return replace(manifest, identity=identity_of(folder, expected_files(manifest)))

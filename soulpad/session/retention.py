@@ -21,6 +21,7 @@ from pathlib import Path
 from soulpad.base.errors import SoulpadError
 from soulpad.session.parcels import Parcel
 from soulpad.store.checkpoint import CheckpointManifest
+from soulpad.store.pin import unpinned
 
 SESSIONS = 3
 WHILE_RUNNING = 1
@@ -78,7 +79,8 @@ def remove(parcel: Parcel, generation: int, *, at_once: bool = False) -> None:
     ``at_once``: their room is free when this returns. XFS frees what is only unlinked in its own time.
     """
     aside = parcel.paths.checkpoint_in_removal(generation)
-    with suppress(OSError):  # another thread was quicker, or the stick fails: then it stays
+    with suppress(OSError), unpinned(parcel.paths.checkpoint(generation)):
+        # an OSError: a backup reads it, another thread was quicker, or the stick fails; then it stays
         parcel.paths.checkpoint(generation).replace(aside)
     if at_once:
         for file in aside.glob("*"):

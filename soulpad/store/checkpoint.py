@@ -17,7 +17,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, NewType, cast, get_args
 
 from soulpad.base.errors import CannotResume, StoreDamaged
 from soulpad.store import document
@@ -29,6 +29,8 @@ RAM_NAME = "ram.img"
 DEVICE_STATE_NAME = "device-state"
 
 Kind = Literal["suspended", "disk-only"]
+
+Fingerprint = NewType("Fingerprint", str)  # see lineage
 
 Occasion = Literal["created", "suspend", "while-running", "shut-down", "cut-off"]
 """Why a checkpoint was made: with the parcel; at a suspend; beside a session that went on; when the guest shut itself
@@ -71,7 +73,8 @@ class CheckpointManifest:
     """The contents of ``checkpoint.json``. ``taken_at``: seconds since 1970, by the PC's clock, for people only.
 
     ``disk_bytes``: the size of each disk file, in order. ``identity``: of each file, or empty where the checkpoint was
-    not made on this file system (by the builder, or copied by hand).
+    not made on this file system (by the builder, or copied by hand). ``history``: the fingerprints of the checkpoints
+    before this one, newest first (see lineage).
     """
 
     generation: int
@@ -81,6 +84,7 @@ class CheckpointManifest:
     suspended: SuspendedState | None = None
     occasion: Occasion = "created"
     identity: tuple[FileIdentity, ...] = ()
+    history: tuple[Fingerprint, ...] = ()
 
     @property
     def kind(self) -> Kind:
@@ -97,6 +101,8 @@ class CheckpointManifest:
             "suspended": asdict(self.suspended) if self.suspended else None,
             "identity": [asdict(item) for item in self.identity],
         }
+        if self.history:
+            fields["history"] = " ".join(self.history)
         return document.encode(FORMAT, fields)
 
     @classmethod
@@ -117,6 +123,7 @@ class CheckpointManifest:
             suspended=_suspended(state) if state else None,
             occasion=_occasion(fields),
             identity=tuple(_identity(item) for item in fields.parts("identity")),
+            history=tuple(Fingerprint(word) for word in (fields.optional_text("history") or "").split()),
         )
 
 

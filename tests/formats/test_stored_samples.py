@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from soulpad.base.errors import SoulpadError, StoreDamaged, UnknownFormat
 from soulpad.session.live import write_record
 from soulpad.session.parcels import LIVE_FORMAT, LiveRecord, Parcel
 from soulpad.store import checkpoint, parcel, stick, workingset
-from soulpad.store.checkpoint import CheckpointManifest, FileIdentity, SuspendedState
+from soulpad.store.checkpoint import CheckpointManifest, FileIdentity, Fingerprint, SuspendedState
 from soulpad.store.layout import ParcelPaths
 from soulpad.store.parcel import Disk, Machine, ParcelDescription
 from soulpad.store.stick import ParcelRequirement, StickDescription
@@ -73,6 +74,7 @@ SUSPENDED = CheckpointManifest(
     occasion="while-running",
     identity=(FileIdentity("ram.img", 131, 1763700000123456789), FileIdentity("disk-0.img", 132, 1763700000123456790)),
 )
+WITH_HISTORY = replace(SUSPENDED, history=(Fingerprint("0123456789abcdef"), Fingerprint("fedcba9876543210")))
 DISK_ONLY = CheckpointManifest(generation=0, parent=None, taken_at=1763600000, disk_bytes=(1 << 30,))
 WORKING_SET = WorkingSet(2 << 30, (Run(0x1A2B, 16), Run(0, 1), Run(0x7FFF0, 16)))
 LIVE = LiveRecord(generation=7, clean=False, began_at=1763703600)
@@ -111,13 +113,14 @@ EXPECTED = {
     "soulpad-parcel-1.json": ParcelDescription("Wörk", MACHINE, UUID),
     "soulpad-parcel-1-idle.json": ParcelDescription("Wörk", MACHINE, UUID, suspend_when_idle_minutes=90),
     "soulpad-checkpoint-1-suspended.json": SUSPENDED,
+    "soulpad-checkpoint-1-history.json": WITH_HISTORY,
     "soulpad-checkpoint-1-disk-only.json": DISK_ONLY,
     "soulpad-live-1.json": LIVE,
     "soulpad-working-set-1.json": WORKING_SET,
 }
 
 
-OPTIONAL = ("format", "parent", "suspended", "suspend_when_idle_minutes")
+OPTIONAL = ("format", "parent", "suspended", "suspend_when_idle_minutes", "history")
 
 
 def sample(name: str) -> tuple[str, bytes]:

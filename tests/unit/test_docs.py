@@ -26,7 +26,7 @@ from soulpad.cli.main import COMMANDS, parser_for
 from soulpad.session.live import write_record
 from soulpad.session.parcels import LiveRecord
 from soulpad.session.stages import StageClock, append_to_log
-from soulpad.store.checkpoint import CheckpointManifest, FileIdentity, SuspendedState
+from soulpad.store.checkpoint import CheckpointManifest, FileIdentity, Fingerprint, SuspendedState
 from soulpad.store.cpuclass import CLASSES
 from soulpad.store.parcel import Disk, Machine, ParcelDescription
 from soulpad.store.stick import ROLES, ParcelRequirement, StickDescription
@@ -35,7 +35,7 @@ from soulpad.store.workingset import WorkingSet
 DOCS = ROOT / "docs"
 FORMATS = DOCS / "formats"
 NOT_OURS = {".venv", ".cache", "build", ".git", ".mypy_cache", ".ruff_cache", ".hypothesis"}
-CODE = ("soulpad", "builder", "demo", "benchmarks", "hostos/programs")
+CODE = ("soulpad", "builder", "lookaside", "demo", "benchmarks", "hostos/programs")
 MACHINE = Machine(memory_mib=512, disks=(Disk("disk-0.img", 512),))
 
 
@@ -89,7 +89,8 @@ def checkpoint_fields() -> dict[str, Any]:
     """The machine's own fields stand on the page once, at parcel.json."""
     state = SuspendedState(512, 512, "", "kvm", "", MACHINE)
     identity = (FileIdentity("disk-0.img", 1, 1),)
-    fields = dict(json.loads(CheckpointManifest(1, 0, 0, (512,), state, "suspend", identity).encode()))
+    history = (Fingerprint("0" * 16),)
+    fields = dict(json.loads(CheckpointManifest(1, 0, 0, (512,), state, "suspend", identity, history).encode()))
     fields["suspended"]["machine"] = None
     return fields
 

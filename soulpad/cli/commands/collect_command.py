@@ -8,8 +8,9 @@ from pathlib import Path
 from lookaside.collecting import Collected, collect
 from lookaside.repository import Repository, repository_trouble
 from soulpad.base.units import format_bytes
+from soulpad.cli.keys import add_key_arguments
 from soulpad.cli.output import emit, people, progress
-from soulpad.cli.repositorykey import add_key_arguments, domain_of
+from soulpad.cli.repositorykey import OF, domain_of
 
 EPILOG = """example: soulpad collect /mnt/backup --passphrase-file secret.txt
 
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="copy what lives out of packs of which less than this is needed (default: 50%%)",
     )
     parser.add_argument("--break-pin", metavar="ID", action="append", default=[], help="take a dead run's pin away")
-    add_key_arguments(parser)
+    add_key_arguments(parser, OF)
 
 
 def percent(text: str) -> float:

@@ -9,8 +9,9 @@ from lookaside.marks import pinned
 from lookaside.repository import Repository, repository_trouble
 from lookaside.retention import Kept, to_forget
 from soulpad.base.errors import UsageError
+from soulpad.cli.keys import add_key_arguments
 from soulpad.cli.output import emit, people
-from soulpad.cli.repositorykey import add_key_arguments, domain_of
+from soulpad.cli.repositorykey import OF, domain_of
 from soulpad.store.versionfacts import all_facts, parcel_named
 
 EPILOG = """example: soulpad forget /mnt/backup --parcel work --keep-last 3 --keep-daily 7
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep-daily", metavar="N", type=int, default=0, help="keep the last one of each of N days")
     parser.add_argument("--version", metavar="N", type=int, action="append", help="delete this one; may be repeated")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
-    add_key_arguments(parser)
+    add_key_arguments(parser, OF)
 
 
 def run(arguments: argparse.Namespace) -> int:

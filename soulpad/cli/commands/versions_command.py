@@ -16,8 +16,9 @@ from lookaside.errors import RepositoryDamaged
 from lookaside.keyring import unlock
 from lookaside.repository import Repository, domain_id_of, repository_trouble
 from soulpad.base.units import format_bytes
+from soulpad.cli.keys import add_key_arguments, given_key
 from soulpad.cli.output import emit, people
-from soulpad.cli.repositorykey import add_key_arguments, key_of
+from soulpad.cli.repositorykey import OF
 from soulpad.store.versionfacts import VersionFacts, all_facts
 
 EPILOG = """example: soulpad versions /mnt/backup --ask-passphrase
@@ -31,13 +32,13 @@ exit codes: 0 shown, 12 the secret opens no key slot, 75 not a repository, 90 so
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("repository", metavar="REPO", type=Path, help="the folder of a repository")
-    add_key_arguments(parser)
+    add_key_arguments(parser, OF)
 
 
 def run(arguments: argparse.Namespace) -> int:
     with repository_trouble(arguments.repository):
         domain_id_of(arguments.repository)
-        key = key_of(arguments)
+        key = given_key(arguments, OF)
         found = versions_in(arguments.repository, unlock(arguments.repository, key) if key else None)
     if arguments.json:
         emit({"parcels": [as_fields(parcel, versions) for parcel, versions in found.items()]})

@@ -1,0 +1,109 @@
+"""The flow: versions in a repository -> a stick image, its suspended sessions included.
+
+The parcels are restored into a scratch folder beside the image, in the clear and removed afterwards, and from there a
+stick is created as any other. Commit point: the image's rename (builder.create).
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from builder.create import CreatedStick, StickSpec, create_stick, require_target
+from builder.guest.parcels import ParcelRequest
+from builder.store.storedparcels import STICK_FORMAT, subjects_on
+from lookaside.readable import Mapped, open_file
+from lookaside.repository import DESCRIPTION, Repository
+from lookaside.seeding import seeds
+from lookaside.source import ChunkSource
+from lookaside.versions import resolved
+from soulpad.backup.line import STICK, StoredVersion
+from soulpad.backup.restoring import Traffic, restore
+from soulpad.base.errors import BadInput, SoulpadError
+from soulpad.base.progress import Progress
+from soulpad.base.secrets import Secret
+
+Complain = Callable[[str, SoulpadError], None]
+
+
+def restore_stick(
+    out: Path,
+    spec: StickSpec,
+    repository: Repository,
+    versions: Sequence[StoredVersion],
+    older: Sequence[Path],
+    secret: Secret,
+    passphrase: Secret,
+    traffic: Traffic,
+    progress: Progress,
+    complain: Complain,
+) -> CreatedStick:
+    """Makes the image ``out`` with one parcel for each of ``versions``. ``older``: sticks, images, folders and
+    repositories that may have chunks; ``secret`` opens them. Raises what restoring and creating raise."""
+    require_target(out)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.restored-") as folder:
+        requests = []
+        for stored in versions:
+            parcel = Path(folder) / stored.description.uuid
+            restore_parcel(repository, stored, parcel, older, secret, traffic, progress, complain)
+            requests.append(ParcelRequest(stored.description.name, parcel))
+        return create_stick(out, replace(spec, parcels=tuple(requests)), passphrase, None, progress)
+
+
+def restore_parcel(
+    repository: Repository,
+    stored: StoredVersion,
+    folder: Path,
+    older: Sequence[Path],
+    secret: Secret,
+    traffic: Traffic,
+    progress: Progress,
+    complain: Complain,
+) -> None:
+    """Makes the folder of one parcel, from what is at hand first. Raises as ``restoring.restore``."""
+    with ExitStack() as stack:
+        sources = [source for path in older for source in at_hand(path, repository, stored, secret, stack, complain)]
+        restore(repository, stored, folder, sources, traffic, progress)
+
+
+def at_hand(
+    path: Path, repository: Repository, stored: StoredVersion, secret: Secret, stack: ExitStack, complain: Complain
+) -> list[ChunkSource]:
+    """What has chunks in ``path``; nothing, and a complaint, where that cannot be used."""
+    try:
+        if (path / DESCRIPTION).exists():
+            return [Repository.open(path, repository.domain)]
+        version = resolved(stored.name, repository.manifest)
+        moments = list(images_in(path, stored, secret, stack))
+        return list(seeds(str(path), repository.domain, version, moments))
+    except SoulpadError as error:
+        complain(str(path), error)
+    except OSError as error:
+        complain(str(path), BadInput(f"it cannot be read: {error.strerror}", "it is left out"))
+    return []
+
+
+def images_in(path: Path, stored: StoredVersion, secret: Secret, stack: ExitStack) -> Iterator[Mapping[str, Mapped]]:
+    """The files of each checkpoint of the same parcel, newest first; of a folder, its own."""
+    if path.is_dir():
+        yield {file.name: stack.enter_context(open_file(file)) for file in path.iterdir() if file.is_file()}
+        return
+    for subject in stack.enter_context(subjects_on(path, secret)):
+        if subject.uuid == stored.description.uuid:
+            yield from (moment.files for moment in subject.moments())
+
+
+def stick_it_was(stored: StoredVersion) -> tuple[int | None, str | None]:
+    """The size in bytes and the keyboard of the stick that a version came from, where it says them."""
+    try:
+        fields = json.loads(stored.manifest.documents[STICK])
+        if fields["format"] != STICK_FORMAT:
+            return None, None
+        keyboard = fields["keyboard"]
+        return int(fields["total_bytes"]), keyboard if isinstance(keyboard, str) else None
+    except (KeyError, ValueError, TypeError):
+        return None, None

@@ -1,0 +1,244 @@
+"""``soulpad restore``: a stick, or one parcel's files, from a repository."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from builder.create import CreatedStick, StickSpec
+from builder.places import IMAGES
+from builder.restore import restore_parcel, restore_stick, stick_it_was
+from builder.store.luks import LuksSpec
+from lookaside.keyring import Key, open_repository
+from lookaside.repository import Repository
+from soulpad.backup.line import StoredVersion, newest_first
+from soulpad.backup.restoring import Traffic, choose
+from soulpad.backup.seen import require_not_older, seen_of_this_user
+from soulpad.backup.trouble import disk_trouble
+from soulpad.base.errors import BadInput, SoulpadError, UsageError
+from soulpad.base.secrets import (
+    Secret,
+    generate_passphrase,
+    harden_process,
+    passphrase_from_descriptor,
+    passphrase_from_file,
+    prompt_new_passphrase,
+    require_strong,
+)
+from soulpad.base.units import MIB, format_bytes, parse_bytes
+from soulpad.cli.keys import add_key_arguments, key_or_prompt
+from soulpad.cli.output import emit, people, progress
+
+EPILOG = """examples:
+  soulpad restore --from /mnt/nas/soulpad --list
+  soulpad restore --from /mnt/nas/soulpad stick.img
+  soulpad restore --from /mnt/nas/soulpad stick.img --source old-stick.img --generate-passphrase
+  soulpad restore --from /mnt/nas/soulpad --parcel work --version 12 --folder work/
+
+The session goes on where the version was made. The new stick's passphrase is the repository's unless you say otherwise.
+Another stick of the same person may still hold most of it: name it with --source, and it need not come from far.
+
+exit codes: 0 done, 10 bad input, 12 wrong passphrase, 40 no space, 70 and 71 a chunk is missing or damaged everywhere,
+  73 the version is damaged, 75 no repository, 79 the repository is an older copy of itself"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The repository, what to take from it, what to make of it, the secrets."""
+    parser.add_argument("out", type=Path, nargs="?", metavar="OUT", help="the stick image to make")
+    parser.add_argument("--from", type=Path, required=True, dest="repository", metavar="REPO", help="the repository")
+    parser.add_argument("--list", action="store_true", help="say which parcels and versions it has, and make nothing")
+    parser.add_argument("--folder", type=Path, metavar="DIR", help="make no stick, only a folder of one parcel's files")
+    parser.add_argument("--parcel", action="append", default=[], metavar="NAME", help="only this one; several times")
+    parser.add_argument("--version", type=int, metavar="N", help="of a single parcel: this version, not the newest")
+    parser.add_argument(
+        "--source",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="PATH",
+        help="a stick, an image, a parcel's folder or another repository that may have some of it; several times",
+    )
+    add_key_arguments(parser, "the repository")
+    new = parser.add_mutually_exclusive_group()
+    new.add_argument("--ask-new-passphrase", action="store_true", help="ask for another passphrase for the stick")
+    new.add_argument("--new-passphrase-file", type=Path, metavar="FILE", help="read it from FILE")
+    new.add_argument("--new-passphrase-fd", type=int, metavar="N", help="read it from an open descriptor")
+    new.add_argument("--generate-passphrase", action="store_true", help="make one of random words, and show it once")
+    parser.add_argument("--size", help="the stick's size; default: that of the stick that was backed up")
+    parser.add_argument("--keyboard", help="keyboard layout at the prompt; default: that of the stick")
+    parser.add_argument("--recipe", type=Path, default=IMAGES / "host.toml", help="host recipe (images/host.toml)")
+    parser.add_argument("--unlock-memory", default="256MiB", help="memory that unlocking takes (256MiB)")
+    parser.add_argument("--older-copy", action="store_true", help="also from an older copy of the repository")
+    parser.add_argument("--kernel-argument", action="append", default=[], metavar="WORD", help="as in: soulpad create")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Restores, or lists, and says what was done."""
+    harden_process()
+    require_one_target(arguments)
+    key = key_or_prompt(arguments, "the repository")
+    with disk_trouble(arguments.repository):
+        repository = open_repository(arguments.repository, key)
+        if arguments.list:
+            return list_versions(repository, arguments.json)
+        versions = chosen(repository, arguments.parcel, arguments.version)
+    if not arguments.older_copy:
+        for stored in versions:
+            require_not_older(repository, stored.description.uuid, seen_of_this_user())
+    traffic = Traffic()
+    stick = None
+    if arguments.folder:
+        restore_one(arguments, repository, versions, key, traffic)
+    else:
+        stick = restore_all(arguments, repository, versions, key, traffic)
+    if arguments.json:
+        emit(as_fields(versions, traffic, stick))
+    else:
+        show(versions, traffic, arguments.folder or arguments.out)
+    return 0
+
+
+def require_one_target(arguments: argparse.Namespace) -> None:
+    """Raises UsageError unless one thing is asked for."""
+    if sum(map(bool, (arguments.out, arguments.folder, arguments.list))) != 1:
+        raise UsageError("name one of: OUT, --folder DIR, --list", "soulpad restore --help has examples")
+
+
+def chosen(repository: Repository, names: list[str], number: int | None) -> list[StoredVersion]:
+    """The versions to restore. Raises BadInput."""
+    newest = [choose(repository, uuid, None) for uuid in repository.parcels()]
+    known = {word for stored in newest for word in (stored.description.name, stored.description.uuid)}
+    if unknown := sorted(set(names) - known) or ([] if newest else ["any"]):
+        there = ", ".join(sorted(stored.description.name for stored in newest))
+        raise BadInput(f"there is no parcel {unknown[0]!r} in {repository.root}", f"it has: {there or 'none'}")
+    wanted = [one for one in newest if not names or {one.description.name, one.description.uuid} & set(names)]
+    if number is None:
+        return wanted
+    if len(wanted) != 1:
+        raise BadInput("a version's number is that of a single parcel", "say which one: --parcel NAME")
+    return [choose(repository, wanted[0].description.uuid, number)]
+
+
+def restore_one(
+    arguments: argparse.Namespace, repository: Repository, versions: list[StoredVersion], key: Key, traffic: Traffic
+) -> None:
+    """Makes the folder of the one parcel."""
+    if len(versions) != 1:
+        raise BadInput("a folder holds a single parcel", "say which one: --parcel NAME")
+    if not arguments.folder.resolve().parent.is_dir():
+        raise BadInput(f"there is no folder {arguments.folder.parent}", "make it first")
+    folder = arguments.folder.resolve()
+    with progress() as bar:
+        restore_parcel(repository, versions[0], folder, arguments.source, key.secret, traffic, bar, complain)
+
+
+def restore_all(
+    arguments: argparse.Namespace, repository: Repository, versions: list[StoredVersion], key: Key, traffic: Traffic
+) -> CreatedStick:
+    """Makes the stick image."""
+    spec = spec_of(arguments, versions)
+    passphrase = passphrase_of(arguments, key)
+    with progress() as bar:
+        return restore_stick(
+            arguments.out,
+            spec,
+            repository,
+            versions,
+            arguments.source,
+            key.secret,
+            passphrase,
+            traffic,
+            bar,
+            complain,
+        )
+
+
+def spec_of(arguments: argparse.Namespace, versions: list[StoredVersion]) -> StickSpec:
+    """The stick, as far as it is not said like the one that was backed up. Raises BadInput."""
+    sizes, keyboards = zip(*(stick_it_was(stored) for stored in versions), strict=True)
+    known_bytes = max((size for size in sizes if size), default=None)
+    total_bytes = parse_bytes(arguments.size) if arguments.size else known_bytes
+    if total_bytes is None:
+        raise BadInput("the versions do not say how large their stick was", "say how large this one is: --size 16GB")
+    return StickSpec(
+        total_bytes=total_bytes // MIB * MIB,
+        parcels=(),
+        host_recipe=arguments.recipe,
+        keyboard=arguments.keyboard or next((word for word in keyboards if word), "us"),
+        luks=LuksSpec(argon2_memory_kib=parse_bytes(arguments.unlock_memory) // 1024),
+        kernel_arguments=tuple(arguments.kernel_argument),
+    )
+
+
+def passphrase_of(arguments: argparse.Namespace, key: Key) -> Secret:
+    """The new stick's passphrase: what was said, else the repository's. Raises WeakPassphrase."""
+    if arguments.generate_passphrase:
+        secret = generate_passphrase()
+        people.print("the passphrase, shown this once:", style="bold")
+        people.print(f"  {secret.reveal().decode()}")
+        return secret
+    if arguments.new_passphrase_file:
+        return require_strong(passphrase_from_file(arguments.new_passphrase_file))
+    if arguments.new_passphrase_fd is not None:
+        return require_strong(passphrase_from_descriptor(arguments.new_passphrase_fd))
+    if arguments.ask_new_passphrase or key.kind == "key-file":
+        return prompt_new_passphrase()
+    return require_strong(key.secret)
+
+
+def complain(name: str, error: SoulpadError) -> None:
+    """A source that is of no use is said, and done without."""
+    people.print(f"{name} is not used: {error.message}", markup=False)
+
+
+def list_versions(repository: Repository, as_json: bool) -> int:
+    """All versions of all parcels, newest first."""
+    found = [(uuid, list(newest_first(repository, uuid))) for uuid in repository.parcels()]
+    if as_json:
+        emit({"parcels": [{"uuid": uuid, "versions": [version_fields(one) for one in line]} for uuid, line in found]})
+        return 0
+    for uuid, line in found:
+        people.print(f"{line[0].description.name} ({uuid})", markup=False)
+        for stored in line:
+            checkpoint = stored.checkpoint
+            people.print(f"  version {stored.number}: checkpoint {checkpoint.generation}, {checkpoint.kind}")
+    return 0
+
+
+def version_fields(stored: StoredVersion) -> dict[str, Any]:
+    """A version for ``--json``."""
+    return {
+        "parcel": stored.description.name,
+        "uuid": stored.description.uuid,
+        "version": stored.number,
+        "name": stored.name,
+        "generation": stored.checkpoint.generation,
+        "kind": stored.checkpoint.kind,
+        "taken_at": stored.checkpoint.taken_at,
+    }
+
+
+def as_fields(versions: list[StoredVersion], traffic: Traffic, stick: CreatedStick | None) -> dict[str, Any]:
+    """The result for ``--json``."""
+    return {
+        "versions": [version_fields(stored) for stored in versions],
+        "stick": asdict(stick) if stick else None,
+        "bytes": {
+            "content": traffic.content_bytes,
+            "zeros": traffic.zero_bytes,
+            "at_hand": traffic.again_bytes,
+            "sources": {name: tally.content_bytes for name, tally in traffic.sources.items()},
+        },
+    }
+
+
+def show(versions: list[StoredVersion], traffic: Traffic, target: Path) -> None:
+    """The result for people."""
+    for stored in versions:
+        people.print(f"{stored.description.name}: version {stored.number} is in {target}", markup=False)
+    for name, tally in traffic.sources.items():
+        people.print(f"  {format_bytes(tally.content_bytes)} came from {name}", markup=False)
+    spared = traffic.zero_bytes + traffic.again_bytes
+    people.print(f"  {format_bytes(spared)} did not have to come, being zeros or there already")
