@@ -61,9 +61,9 @@ def rename_if_free(old: Path, new: Path) -> None:
     By renameat2(2), which ext4, XFS, Btrfs, FAT, exFAT, NTFS and SMB mounts of Linux can; by link(2) on NFS and most of
     what is mounted by FUSE. What can do neither holds no repository: raises RepositoryFailed.
     """
-    if _libc.renameat2(_AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new), _NOREPLACE) == 0:
+    number = renameat2_noreplace(old, new)
+    if not number:
         return
-    number = ctypes.get_errno()
     if number not in _CANNOT:
         raise OSError(number, os.strerror(number), os.fspath(new))
     try:
@@ -79,3 +79,9 @@ def rename_if_free(old: Path, new: Path) -> None:
             "keep the repository on ext4, XFS, exFAT, NTFS, NFS or SMB, mounted by the kernel's own driver",
         ) from None
     old.unlink()
+
+
+def renameat2_noreplace(old: Path, new: Path) -> int:
+    """The error number of renameat2(2), 0 when it succeeded."""
+    done = _libc.renameat2(_AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new), _NOREPLACE)
+    return 0 if done == 0 else ctypes.get_errno()

@@ -18,9 +18,12 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from lookaside import pack
-from lookaside.domain import Domain
+from lookaside import manifest, pack
+from lookaside.domain import Domain, DomainId
 from lookaside.errors import CorruptChunk, DamagedManifest, ForeignDomain, NoRepository
+from lookaside.framing import HEADER_BYTES, NotWhole, domain_in
+from lookaside.keyring import Key, slots, unlock
+from lookaside.keyslots import KeySlot, unwrap
 from lookaside.lacking import lacking, without_lost
 from lookaside.manifest import Manifest, VersionName, decode_manifest, encode_manifest, version_name
 from lookaside.packing import PackBin
@@ -73,6 +76,31 @@ def salvage(
     staged.replace(target)  # commit point
     fsync_path(target.parent)
     return salvager.result
+
+
+def domain_of_damaged(root: Path, key: Key) -> Domain:
+    """The repository's keys, also where the file that names its domain is damaged: packs and manifests name it too.
+    Raises as ``unlock`` does, and NoRepository where nothing names a domain."""
+    try:
+        return unlock(root, key)
+    except (NoRepository, UnknownFormat) as error:
+        for domain_id in domains_below(root):
+            for slot in slots(root, domain_id).values():
+                if isinstance(slot, KeySlot) and slot.kind == key.kind and (domain := unwrap(slot, key.secret)):
+                    return domain
+        raise error
+
+
+def domains_below(root: Path) -> Iterator[DomainId]:
+    """The domains that packs and manifests name, each once."""
+    seen = set()
+    for kind, magic, version in ((PACKS, pack.MAGIC, pack.VERSION), (MANIFESTS, manifest.MAGIC, manifest.VERSION)):
+        for path in files_below(root / kind):
+            with suppress(OSError, NotWhole, UnknownFormat), path.open("rb") as file:
+                domain_id = domain_in(file.read(HEADER_BYTES), magic, version)
+                if domain_id not in seen:
+                    seen.add(domain_id)
+                    yield domain_id
 
 
 class Salvager:
@@ -139,12 +167,12 @@ class Salvager:
         for path in files_below(self._root / MANIFESTS):
             try:
                 content = path.read_bytes()
-                manifest = decode_manifest(self._new.domain, content)
+                decoded = decode_manifest(self._new.domain, content)
             except (DamagedManifest, ForeignDomain, UnknownFormat, OSError):
                 self.result.lost_manifests += 1
                 continue
             name = version_name(content)
-            self._manifests[name] = manifest
+            self._manifests[name] = decoded
             place(content, self._new.path(MANIFESTS, name), self._new.staging)
 
     def versions(self, partial: bool) -> None:
@@ -175,16 +203,16 @@ class Salvager:
 
     def _is_at(self, name: VersionName, place_of: tuple[str, int]) -> bool:
         """Whether a number that names this manifest may be right: it is, or the manifest is lost."""
-        manifest = self._manifests.get(name)
-        return manifest is None or (manifest.parcel, manifest.sequence) == place_of
+        found = self._manifests.get(name)
+        return found is None or (found.parcel, found.sequence) == place_of
 
     def _load(self, name: VersionName) -> Manifest:
         if name not in self._manifests:
             raise DamagedManifest(f"the manifest {name[:12]} that it needs is lost")
         return self._manifests[name]
 
-    def _put(self, manifest: Manifest) -> VersionName:
-        encoded = encode_manifest(self._new.domain, manifest)
+    def _put(self, made: Manifest) -> VersionName:
+        encoded = encode_manifest(self._new.domain, made)
         name = version_name(encoded)
         place(encoded, self._new.path(MANIFESTS, name), self._new.staging)
         return name
@@ -208,7 +236,7 @@ class Salvager:
                 with suppress(DamagedManifest):
                     numbers[folder.name, number] = read_name(folder / digits(number))
         found: dict[tuple[str, int], VersionName] = {}
-        followed = {manifest.previous for manifest in self._manifests.values()}
+        followed = {known.previous for known in self._manifests.values()}
         # of two manifests with one number, the one that a later version follows is the version
         for name in sorted(self._manifests, key=lambda name: (name in followed, name)):
             found[self._manifests[name].parcel, self._manifests[name].sequence] = name

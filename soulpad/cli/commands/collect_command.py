@@ -11,6 +11,7 @@ from soulpad.base.units import format_bytes
 from soulpad.cli.keys import add_key_arguments
 from soulpad.cli.output import emit, people, progress
 from soulpad.cli.repositorykey import OF, domain_of
+from soulpad.cli.shares import percent
 
 EPILOG = """example: soulpad collect /mnt/backup --passphrase-file secret.txt
 
@@ -34,17 +35,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--break-pin", metavar="ID", action="append", default=[], help="take a dead run's pin away")
     add_key_arguments(parser, OF)
-
-
-def percent(text: str) -> float:
-    """A share from 0 to 1, of a text such as ``50%``. Raises argparse's error."""
-    try:
-        share = float(text.removesuffix("%")) / 100
-    except ValueError:
-        share = -1
-    if not 0 <= share <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a share: write it like 50%")
-    return share
 
 
 def run(arguments: argparse.Namespace) -> int:
