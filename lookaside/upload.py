@@ -80,8 +80,8 @@ class Upload:
 
         What it inherits and did not ask for may lie in doomed packs alone: that is stored again, as it is.
         """
+        self._keep(manifest.chunks)
         if manifest.base is None:
-            self._keep(manifest.chunks)
             return manifest
         if manifest.base not in self._repository.versions(manifest.parcel).values():
             raise base_gone()
