@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from builder.inspect import Inspection, inspect
+from builder.disk.partitions import read_layout
 from builder.store.plainview import plain_view
 from builder.store.storewalk import StoredFile, files_in
 from builder.store.xfswalk import Xfs
@@ -30,7 +30,6 @@ BLOCK_BYTES = 4096
 class StickRecovered:
     """What was saved. ``lost``: the spans of each file that could not be read; ``problems``: what else was found."""
 
-    inspection: Inspection
     files: int = 0
     file_bytes: int = 0
     lost: dict[str, list[Span]] = field(default_factory=dict)
@@ -42,9 +41,11 @@ def recover_stick(path: Path, secret: Secret, target: Path, progress: Progress, 
     OSError of the target."""
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise BadInput(f"{target} is there and not empty", "name a new or an empty folder")
-    inspection = inspect(path)
-    result = StickRecovered(inspection, problems=list(inspection.problems))
-    with plain_view(path, inspection.layout.of("parcels"), secret) as view:
+    layout = read_layout(path, cut_short=True)
+    result = StickRecovered()
+    if path.is_file() and path.stat().st_size < layout.total_bytes:
+        result.problems.append(f"it is cut short: {path.stat().st_size} of {layout.total_bytes} bytes are there")
+    with plain_view(path, layout.of("parcels"), secret) as view:
         target.mkdir(parents=True, exist_ok=True)
         for file in files_in(Xfs(view), view, PARCELS, result.problems):
             progress.step(str(file.path))

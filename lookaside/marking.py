@@ -48,9 +48,14 @@ class Living:
         for parcel in self._repository.parcels():
             os.utime(self._repository.root / VERSIONS / parcel)  # NFS: what others put there is seen (see marks)
             self._take_up(set(self._repository.versions(parcel).values()))
-        for name in set(self._repository.manifests()) - self.manifests:
+        unneeded = set(self._repository.manifests()) - self.manifests
+        numbers: dict[str, set[int]] = {}  # listed after the manifests: who has its number by now is no version
+        for name in unneeded:
             try:
-                if self._lacks_its_number(name):
+                head = self._head(name)
+                if head.parcel not in numbers:
+                    numbers[head.parcel] = set(self._repository.numbers(head.parcel))
+                if head.sequence not in numbers[head.parcel]:
                     self._take_up({name})
             except (DamagedManifest, UnknownFormat):
                 self.unreadable.add(name)
@@ -85,10 +90,6 @@ class Living:
                 if done and done not in uses:
                     del whole[done]
             yield version
-
-    def _lacks_its_number(self, name: VersionName) -> bool:
-        head = self._head(name)
-        return head.sequence not in self._repository.numbers(head.parcel)
 
     def _head(self, name: VersionName) -> Head:
         if name not in self._heads:

@@ -177,3 +177,22 @@ def test_of_a_file_that_cannot_be_read_all_it_is_said_what_is_lost(
     if partial:
         whole = Path(str(tree[WORK_CHECKPOINT / DISK])).read_bytes()
         assert saved.read_bytes() == whole[:bad_block] + bytes(4096) + whole[bad_block + 4096 :]
+
+
+def test_of_a_stick_that_is_cut_short_the_rest_is_recovered(
+    stick: Path, tree: dict[PurePosixPath, xfs.Content], tmp_path: Path
+) -> None:
+    store = partitions.read_layout(stick).of("parcels")
+    with plain_view(stick, store, PASSPHRASE) as view:
+        files = list(files_in(Xfs(view), view, PARCELS, []))
+        ends = {file.path: max(e.physical_bytes + e.length_bytes for e in file.image.extents()) for file in files}
+    last = max(ends, key=lambda name: ends[name])
+    cut = tmp_path / "cut.img"
+    run(["cp", "--sparse=always", stick, cut])
+    os.truncate(cut, store.offset_bytes + PAYLOAD_OFFSET_BYTES + ends[last] - 4096)
+    with pytest.raises(BadImage, match="truncated"):
+        verify_stick(cut, PASSPHRASE)
+    found = recover_stick(cut, PASSPHRASE, tmp_path / "files", Silent(), partial=False)
+    assert any("cut short" in problem for problem in found.problems)
+    assert str(last) in found.lost
+    assert found.files == len(tree) - len(found.lost)
