@@ -19,7 +19,7 @@ from soulpad.base.secrets import Secret
 from tests.unit.lookaside.letters import PARCEL, words, write
 from tests.unit.lookaside.shelves import DOMAIN
 
-SAMPLE = Path(__file__).parent / "samples" / "soulpad-repository-1.tar.gz"
+SAMPLE = Path(__file__).parent / "repositories" / "soulpad-repository-1.tar.gz"
 
 
 @pytest.fixture
