@@ -32,11 +32,17 @@ unit: setup ## the tests that need no root and no tools (seconds)
 	$(PYTHON) -m pytest -q tests/unit tests/formats
 
 .PHONY: benchmark
-benchmark: setup ## measure resume, boot, fifty sessions and work after a resume, beside other ways (two hours)
+benchmark: setup ## measure resume, boot, fifty sessions, work after a resume, backups, beside other ways (three hours)
 	$(SUDO) $(PYTHON) benchmarks/resume.py
 	$(SUDO) $(PYTHON) benchmarks/boot.py
 	$(SUDO) $(PYTHON) benchmarks/cycles.py
 	$(SUDO) $(PYTHON) benchmarks/runtime.py
+	$(SUDO) $(PYTHON) benchmarks/checkin.py
+
+.PHONY: bench-data
+bench-data: setup ## make the disks and memories that backups are measured on (half an hour; kept in .cache)
+	$(SUDO) $(PYTHON) benchmarks/data.py --quick
+	$(SUDO) $(PYTHON) benchmarks/data.py
 
 .PHONY: powercut
 powercut: setup ## cut the power at 1000 points of a parcel's life, below a real file system (minutes)

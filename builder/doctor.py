@@ -19,7 +19,7 @@ from soulpad.base.errors import SoulpadError
 from soulpad.base.units import GIB, format_bytes
 
 PACKAGE_LIST = ROOT / "setup" / "debian-packages.toml"
-GROUPS = ("build", "try", "test")
+GROUPS = ("build", "try", "test", "benchmark")
 
 PYTHON = (3, 11)
 # A Debian root while it is built, its tar, the caches of packages, and a handful of sparse images.

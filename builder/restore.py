@@ -92,7 +92,7 @@ def images_in(path: Path, stored: StoredVersion, secret: Secret, stack: ExitStac
     if path.is_dir():
         yield {file.name: stack.enter_context(open_file(file)) for file in path.iterdir() if file.is_file()}
         return
-    for subject in stack.enter_context(subjects_on(path, secret)):
+    for subject in stack.enter_context(subjects_on(path, secret)).whole:
         if subject.uuid == stored.description.uuid:
             yield from (moment.files for moment in subject.moments())
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 from lookaside.domain import ChunkId
 from lookaside.errors import CorruptChunk
@@ -13,47 +16,62 @@ from lookaside.extentmap import UNIT_BYTES, ZEROS, Extent
 from lookaside.source import ChunkSource
 from soulpad.base.extents import punch
 
-LATELY_USED_CHUNKS = 64  # 8 MiB: memory's extents name the same chunk again and again
+
+class Target(NamedTuple):
+    """An image that is to be: where, how large, and its extents."""
+
+    path: Path
+    image_bytes: int
+    extents: Iterable[Extent]
 
 
-class LatelyUsed:
-    """The chunks that were asked for last, in memory."""
+class Part(NamedTuple):
+    """An extent, and the open file that it belongs to."""
 
-    def __init__(self, source: ChunkSource) -> None:
-        self._source = source
-        self._kept: OrderedDict[ChunkId, bytes] = OrderedDict()
-
-    def get(self, chunk_id: ChunkId) -> bytes:
-        """As the source gives it."""
-        if chunk_id not in self._kept:
-            self._kept[chunk_id] = self._source.get(chunk_id)
-            if len(self._kept) > LATELY_USED_CHUNKS:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(chunk_id)
-        return self._kept[chunk_id]
+    chunk: int
+    extent: Extent
+    descriptor: int
+    image_bytes: int
 
 
 def assemble(
     target: Path, image_bytes: int, extents: Iterable[Extent], chunks: Sequence[ChunkId], source: ChunkSource
 ) -> None:
-    """Writes ``extents`` into ``target``, which is made if it is not there, and gives it its size. What no extent
-    covers stays as it was: zeros in a new file. Nothing is made durable.
+    """As ``assemble_together``, of one image."""
+    assemble_together([Target(target, image_bytes, extents)], chunks, source)
+
+
+def assemble_together(targets: Iterable[Target], chunks: Sequence[ChunkId], source: ChunkSource) -> None:
+    """Writes the targets' extents into their files, which are made if they are not there, and gives them their sizes.
+    What no extent covers stays as it was: zeros in a new file. Each chunk is asked for once, also where a memory and a
+    disk have parts of it. Nothing is made durable.
 
     Raises ChunkMissing or what the source raises, and OSError. A file that was being made is then of no use.
     """
-    held = LatelyUsed(source)
-    descriptor = os.open(target, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        os.ftruncate(descriptor, image_bytes)
-        for extent in extents:
-            start = extent.start * UNIT_BYTES
-            end = min(extent.end * UNIT_BYTES, image_bytes)
-            if extent.chunk == ZEROS:
-                punch(descriptor, start, end - start)
-            else:
-                write_all(descriptor, part_of(held.get(chunks[extent.chunk]), extent, end - start), start)
-    finally:
-        os.close(descriptor)
+    with ExitStack() as cleanup:
+        parts: list[Part] = []
+        for target in targets:
+            descriptor = os.open(target.path, os.O_RDWR | os.O_CREAT, 0o600)
+            cleanup.callback(os.close, descriptor)
+            os.ftruncate(descriptor, target.image_bytes)
+            parts += (Part(extent.chunk, extent, descriptor, target.image_bytes) for extent in target.extents)
+        for chunk, some in groupby(sorted(parts), by_chunk):
+            content = None if chunk == ZEROS else source.get(chunks[chunk])
+            for part in some:
+                put_extent(part.descriptor, part.extent, content, part.image_bytes)
+
+
+by_chunk = attrgetter("chunk")
+
+
+def put_extent(descriptor: int, extent: Extent, content: bytes | None, image_bytes: int) -> None:
+    """Writes one extent, whose chunk has ``content``; None: zeros. Raises CorruptChunk, OSError."""
+    start = extent.start * UNIT_BYTES
+    count = min(extent.end * UNIT_BYTES, image_bytes) - start
+    if content is None:
+        punch(descriptor, start, count)
+    else:
+        write_all(descriptor, part_of(content, extent, count), start)
 
 
 def part_of(content: bytes, extent: Extent, count: int) -> bytes:

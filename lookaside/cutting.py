@@ -1,21 +1,32 @@
-"""Cutting: images into chunks, and which chunk stands where.
+"""Cutting on a grid: images into chunks at fixed places, so that equal images have equal chunks, whoever cuts them.
 
-Disks and small files are cut at fixed places: content-defined cuts save a tenth where much was moved about and nothing
-on an ordinary day, and their places tell an observer about the content. Zeros are no chunks.
+Content-defined cuts save a tenth where much was moved about and nothing on an ordinary day, and their places tell an
+observer about the content. Zeros are no chunks. Why a chunk is so large: docs/decisions/0010-chunks.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+from lookaside.domain import ChunkId
 from lookaside.extentmap import UNIT_BYTES
 from lookaside.readable import Readable
 from soulpad.base.spans import Span, union
 
-CHUNK_BYTES = 128 << 10
+CHUNK_BYTES = 1 << 20
 CHUNK_UNITS = CHUNK_BYTES // UNIT_BYTES
 _ZEROS = bytes(CHUNK_BYTES)
+
+
+class ChunkStore(Protocol):
+    """Where a version's chunks are to be."""
+
+    def has(self, chunk_id: ChunkId) -> bool:
+        """Whether it is there, or was put there, and will stay until the version is committed."""
+
+    def put(self, chunk_id: ChunkId, content: bytes) -> None:
+        """Stores a chunk that is not there."""
 
 
 class Piece(NamedTuple):
@@ -32,10 +43,10 @@ def pieces(image: Readable, spans: Iterable[Span]) -> Iterator[Piece]:
         yield from pieces_between(image, start, end)
 
 
-def on_grid(spans: Iterable[Span], image_bytes: int) -> list[Span]:
+def on_grid(spans: Iterable[Span], image_bytes: int, grid_bytes: int = CHUNK_BYTES) -> list[Span]:
     """Spans grown to the places where chunks begin and end, within the image."""
     return union(
-        (start // CHUNK_BYTES * CHUNK_BYTES, min(-(-end // CHUNK_BYTES) * CHUNK_BYTES, image_bytes))
+        (start // grid_bytes * grid_bytes, min(-(-end // grid_bytes) * grid_bytes, image_bytes))
         for start, end in spans
         if start < min(end, image_bytes)
     )

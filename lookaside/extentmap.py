@@ -63,6 +63,26 @@ def overlaid(base: Iterable[Extent], difference: Iterable[Extent], image_units: 
         below = next(rest, None)
 
 
+def joined(extents: Iterable[Extent]) -> Iterator[Extent]:
+    """The same with neighbours made one, where each goes on in the chunk where the one before ends."""
+    last: Extent | None = None
+    for extent in extents:
+        if last and follows(last, extent):
+            last = last._replace(units=last.units + extent.units)
+            continue
+        if last:
+            yield last
+        last = extent
+    if last:
+        yield last
+
+
+def follows(one: Extent, other: Extent) -> bool:
+    """Whether two extents are one."""
+    on = other.chunk == ZEROS or other.chunk_offset == one.chunk_offset + one.units
+    return one.end == other.start and one.chunk == other.chunk and on
+
+
 def clipped(extent: Extent, start: int, end: int) -> Iterator[Extent]:
     """What of the extent lies between ``start`` and ``end``, if anything."""
     if extent.start < end and extent.end > start:

@@ -55,6 +55,9 @@ class Stretching:
     lanes: int = 2
 
 
+USUAL = Stretching()
+
+
 @dataclass(frozen=True)
 class KeySlot:
     """``stretching`` is None with a key file."""
@@ -90,7 +93,7 @@ def compact(fields: Mapping[str, Any]) -> bytes:
 
 def wrap(domain: Domain, secret: Secret, kind: Kind, stretching: Stretching | None = None) -> KeySlot:
     """A new slot that gives the domain's key to whoever has the secret."""
-    cost = (stretching or Stretching()) if kind == "passphrase" else None
+    cost = (stretching or USUAL) if kind == "passphrase" else None
     slot = KeySlot(domain.public_id, kind, os.urandom(SALT_BYTES), cost)
     nonce = os.urandom(NONCE_BYTES)
     cipher = AESGCM(wrapping_key(slot, secret))

@@ -98,6 +98,14 @@ def version_name(encoded: bytes) -> VersionName:
     return VersionName(blake3(encoded).hexdigest())
 
 
+def require_place(manifest: Manifest, parcel: str, sequence: int) -> Manifest:
+    """The manifest, if it is of that parcel and has that number: an older one in its place, or another parcel's, is
+    whole in itself. Raises DamagedManifest."""
+    if (manifest.parcel, manifest.sequence) != (parcel, sequence):
+        raise damaged(f"version {sequence} is another one's manifest, put in its place")
+    return manifest
+
+
 def encode_content(manifest: Manifest) -> bytes:
     """What is sealed."""
     maps = [encode_extents(image.extents) for image in manifest.images]

@@ -15,11 +15,11 @@ from lookaside.domain import ChunkId
 from lookaside.errors import BaseGone, ChunkMissing, VersionTaken
 from lookaside.manifest import Manifest, VersionName, encode_manifest, version_name
 from lookaside.marks import Pin, pinned
-from lookaside.pack import seal_chunk
 from lookaside.packing import PackBin
 from lookaside.placing import place
 from lookaside.repository import MANIFESTS, VERSIONS, Repository, digits
 from lookaside.sealing import Sealed
+from lookaside.sealingahead import SealingAhead
 from lookaside.versions import as_keyframe, chunks_used, names_in_chain, resolved
 
 
@@ -33,6 +33,7 @@ class Upload:
         self._repository = repository
         self._pin = pin
         self._bin = PackBin(repository)
+        self._sealing = SealingAhead(repository.domain)
         self._manifest_bytes = 0
         self.new_chunks = 0
         repository.look_again()  # after the pin was made: what is doomed from now on awaits it
@@ -42,15 +43,18 @@ class Upload:
         return self._bin.stored_bytes + self._manifest_bytes
 
     def has(self, chunk_id: ChunkId) -> bool:
-        return self._bin.has(chunk_id) or self._repository.has(chunk_id)
+        return self._bin.has(chunk_id) or chunk_id in self._sealing or self._repository.has(chunk_id)
 
     def put(self, chunk_id: ChunkId, content: bytes) -> None:
         """Raises OSError."""
-        self._bin.add(chunk_id, len(content), seal_chunk(self._repository.domain, chunk_id, content))
         self.new_chunks += 1
+        for ready in self._sealing.put(chunk_id, content):
+            self._bin.add(*ready)
 
     def finish_pack(self) -> None:
         """What was put so far is durable and can be found."""
+        for ready in self._sealing.rest():
+            self._bin.add(*ready)
         self._bin.finish()
 
     def commit(self, manifest: Manifest) -> VersionName:
@@ -106,6 +110,7 @@ class Upload:
 
     def drop(self) -> None:
         """Gives up the pack that is not finished."""
+        self._sealing.end()
         self._bin.drop()
 
 

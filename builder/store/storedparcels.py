@@ -14,7 +14,7 @@ from builder.disk.partitions import Layout, read_layout
 from builder.store.plainview import PlainView, plain_view
 from builder.store.xfsfile import XfsFile
 from builder.store.xfswalk import Xfs
-from soulpad.backup.subject import Moment, Subject
+from soulpad.backup.subject import Moment, Subject, Subjects, gathered
 from soulpad.base.errors import BadImage, SoulpadError, StoreDamaged
 from soulpad.base.secrets import Secret
 from soulpad.store.checkpoint import MANIFEST_NAME
@@ -26,8 +26,8 @@ _RESTORE = "restore the parcel from a backup"
 
 
 @contextmanager
-def subjects_on(path: Path, secret: Secret) -> Iterator[list[Subject]]:
-    """All parcels of a stick or an image, sorted by their names; to be used before the block ends.
+def subjects_on(path: Path, secret: Secret) -> Iterator[Subjects]:
+    """All parcels of a stick or an image, to be used before the block ends.
 
     Raises BadImage, WrongPassphrase, UnknownFormat; StoreDamaged also for a store that was not unmounted in order, for
     what is read of it might be of another time.
@@ -42,8 +42,7 @@ def subjects_on(path: Path, secret: Secret) -> Iterator[list[Subject]]:
         folder = PurePosixPath(ParcelPaths(Path(), "").folder)
         uuids = [name for name, inode in store.children(folder).items() if inode.is_folder and name[0] != "."]
         stick = stick_facts(path, layout)
-        found = [subject_of(store, view, ParcelPaths(Path(), uuid), stick) for uuid in uuids]
-        yield sorted(found, key=lambda subject: subject.description.name)
+        yield gathered(lambda uuid: subject_of(store, view, ParcelPaths(Path(), uuid), stick), uuids)
 
 
 def readable_layout(path: Path) -> Layout:

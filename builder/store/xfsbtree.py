@@ -25,22 +25,26 @@ _MOST_LEVELS = 9  # XFS_BTREE_MAXLEVELS; a tree of 4 KiB blocks with 2**47 exten
 
 def leaf_records(fork: bytes, read_block: ReadBlock) -> Iterator[bytes]:
     """The extent records of a fork that is a tree's root, 16 bytes each. ``read_block`` reads a block of the file
-    system by its number. Raises StoreDamaged."""
+    system by its number, each once. Raises StoreDamaged."""
     level, count = _number(fork, 0, 2), _number(fork, 2, 2)
     if not 1 <= level <= _MOST_LEVELS:
         raise _damaged()
+    seen: set[int] = set()
     for number in _numbers(fork, _ROOT_HEAD_BYTES, count):
-        yield from _below(number, level - 1, read_block)
+        yield from _below(number, level - 1, read_block, seen)
 
 
-def _below(number: int, level: int, read_block: ReadBlock) -> Iterator[bytes]:
+def _below(number: int, level: int, read_block: ReadBlock, seen: set[int]) -> Iterator[bytes]:
+    if number in seen:  # a damaged tree may lead round and round
+        raise _damaged()
+    seen.add(number)
     block = read_block(number)
     count = _number(block, 6, 2)
     if not block.startswith(b"BMA3") or _number(block, 4, 2) != level:
         raise _damaged()
     if level:
         for below in _numbers(block, _HEAD_BYTES, count):
-            yield from _below(below, level - 1, read_block)
+            yield from _below(below, level - 1, read_block, seen)
         return
     if _HEAD_BYTES + count * RECORD_BYTES > len(block):
         raise _damaged()

@@ -13,7 +13,7 @@ were given to another file meanwhile. All numbers are big-endian. Source: "XFS A
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from soulpad.base.units import KIB, MIB
@@ -22,12 +22,12 @@ BLOCK_BYTES = 512
 _MAGIC = b"\xfe\xed\xba\xbe"
 _UNMOUNTED = 0x20
 _HEADER_ROOM_BYTES = 32 * KIB
-PIECE_BYTES = 4 * MIB
+_PIECE_BYTES = 4 * MIB
 
 
 class Record(NamedTuple):
     """A record's header. ``place``: grows with every record; ``data_offset``: where its operations begin, in bytes
-    from the start of the log."""
+    from the start of the log, which may be beyond its end: it goes round."""
 
     place: int
     cycle: bytes
@@ -35,34 +35,35 @@ class Record(NamedTuple):
     data_offset: int
 
 
-def was_unmounted(pieces: Iterator[bytes]) -> bool:
-    """Whether the log, read in pieces of any size that are whole blocks, ends with the mark of an unmounting."""
-    log = b"".join(pieces)
-    last = max(records(log), default=None)
-    if last is None:
+def was_unmounted(read: Callable[[int, int], bytes], log_bytes: int) -> bool:
+    """Whether the log ends with the mark of an unmounting. ``read``: bytes at an offset of the log, which is read as a
+    whole; little of it is kept."""
+    starts = range(0, log_bytes, _PIECE_BYTES)
+    found = (record for at in starts for record in records(read(at, min(_PIECE_BYTES, log_bytes - at)), at))
+    last = max(found, default=None)
+    if last is None or last.operations != 1:
         return False
-    operation = log[last.data_offset : last.data_offset + 12]
+    operation = read(last.data_offset % log_bytes, BLOCK_BYTES)
     written = operation[:4] == last.cycle  # or it was cut off, and this is an older record's block
-    return last.operations == 1 and written and bool(operation[9] & _UNMOUNTED)
+    return written and bool(operation[9] & _UNMOUNTED)
 
 
-def records(log: bytes) -> Iterator[Record]:
-    """All records whose headers are in the log, also those of the round before."""
-    at = log.find(_MAGIC)
+def records(piece: bytes, start: int) -> Iterator[Record]:
+    """All records whose headers are in a piece of the log, also those of the round before."""
+    at = piece.find(_MAGIC)
     while at >= 0:
         if at % BLOCK_BYTES == 0:
-            yield record_at(log, at)
-        at = log.find(_MAGIC, at + 1)
+            yield record_of(piece[at : at + BLOCK_BYTES], start + at)
+        at = piece.find(_MAGIC, at + 1)
 
 
-def record_at(log: bytes, at: int) -> Record:
-    """The record whose header stands at ``at``."""
-    buffer_bytes = int.from_bytes(log[at + 320 : at + 324], "big")
-    header_blocks = max(1, -(-buffer_bytes // _HEADER_ROOM_BYTES)) if log[at + 11] & 2 else 1
-    data_offset = (at + header_blocks * BLOCK_BYTES) % len(log)
+def record_of(header: bytes, at: int) -> Record:
+    """The record whose first block stands at ``at``."""
+    buffer_bytes = int.from_bytes(header[320:324], "big")
+    header_blocks = max(1, -(-buffer_bytes // _HEADER_ROOM_BYTES)) if header[11] & 2 else 1
     return Record(
-        place=int.from_bytes(log[at + 16 : at + 24], "big"),
-        cycle=log[at + 4 : at + 8],
-        operations=int.from_bytes(log[at + 40 : at + 44], "big"),
-        data_offset=data_offset,
+        place=int.from_bytes(header[16:24], "big"),
+        cycle=header[4:8],
+        operations=int.from_bytes(header[40:44], "big"),
+        data_offset=at + header_blocks * BLOCK_BYTES,
     )

@@ -161,10 +161,9 @@ class Xfs:
 
     def was_unmounted(self) -> bool:
         """Whether nothing is missing here that only the log knows. Reads the log, 64 MiB and more."""
-        start, blocks = self._log
-        end = self._position(start) + blocks * self._block_bytes
-        places = range(self._position(start), end, xfslog.PIECE_BYTES)
-        return xfslog.was_unmounted(self._view.read(at, min(xfslog.PIECE_BYTES, end - at)) for at in places)
+        block, blocks = self._log
+        start = self._position(block)
+        return xfslog.was_unmounted(lambda at, count: self._view.read(start + at, count), blocks * self._block_bytes)
 
     def _records(self, inode: Inode) -> Iterator[bytes]:
         if inode.fork_format == _BTREE:

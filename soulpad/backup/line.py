@@ -64,7 +64,19 @@ class StoredVersion:
 def newest_first(repository: Repository, parcel: str) -> Iterator[StoredVersion]:
     """The parcel's versions; each is read when it is asked for. Raises DamagedManifest."""
     for number, name in sorted(repository.versions(parcel).items(), reverse=True):
-        yield StoredVersion(number, name, repository.manifest(name))
+        yield stored_version(repository, parcel, number, name)
+
+
+def stored_version(repository: Repository, parcel: str, number: int, name: VersionName) -> StoredVersion:
+    """The version that is filed under this parcel and number. Raises DamagedManifest, also if it is another one:
+    somebody put an older version, or another parcel's, in its place."""
+    manifest = repository.manifest(name)
+    if (manifest.parcel, manifest.sequence) != (parcel, number):
+        raise DamagedManifest(
+            f"{repository.root} has version {manifest.sequence} of {manifest.parcel} in place of {number} of {parcel}.",
+            "use another copy of the repository",
+        )
+    return StoredVersion(number, name, manifest)
 
 
 def require_goes_on(newest: StoredVersion, subject: Subject) -> None:

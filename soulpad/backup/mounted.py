@@ -7,31 +7,31 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from lookaside.readable import Mapped, open_file
-from soulpad.backup.subject import Moment, Subject
+from soulpad.backup.subject import Moment, Subject, Subjects, gathered
 from soulpad.base.errors import SoulpadError, StoreDamaged
-from soulpad.store.checkpoint import MANIFEST_NAME, CheckpointManifest, expected_files
+from soulpad.store.checkpoint import MANIFEST_NAME, CheckpointManifest, expected_files, verified
 from soulpad.store.layout import PARCELS, ParcelPaths
 from soulpad.store.pin import pinned
 from soulpad.store.workingset import WORKING_SET_NAME
 
 
 @contextmanager
-def subjects_in(root: Path, stick: str = "") -> Iterator[list[Subject]]:
-    """All parcels, sorted by their names. Their checkpoints stay until the block ends, whatever the session that runs
-    beside does; what it commits meanwhile is not seen. Raises StoreDamaged."""
+def subjects_in(root: Path, stick: str = "") -> Iterator[Subjects]:
+    """All parcels. Their checkpoints stay until the block ends, whatever the session that runs beside does; what it
+    commits meanwhile is not seen."""
     with ExitStack() as stack:
         folder = root / PARCELS
         uuids = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-        paths = [ParcelPaths(root, uuid) for uuid in uuids if not uuid.startswith(".")]
-        found = [subject_of(path, stick, stack) for path in paths]
-        yield sorted(found, key=lambda subject: subject.description.name)
+        found = [uuid for uuid in uuids if not uuid.startswith(".")]
+        yield gathered(lambda uuid: subject_of(ParcelPaths(root, uuid), stick, stack), found)
 
 
 def subject_of(paths: ParcelPaths, stick: str, stack: ExitStack) -> Subject:
-    """A parcel. Raises StoreDamaged when its current checkpoint cannot be read."""
+    """A parcel. Raises StoreDamaged, CannotResume when its current checkpoint is not whole."""
     try:
         current = int(paths.current.read_text())
         moment = moment_in(paths.checkpoint(current), stack)
+        verified(paths.checkpoint(current), current)
         content = paths.description.read_bytes()
     except (OSError, ValueError):
         raise StoreDamaged(f"the current checkpoint of parcel {paths.uuid} cannot be read") from None

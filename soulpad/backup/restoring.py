@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lookaside.assembling import assemble
+from lookaside.assembling import Target, assemble_together
 from lookaside.domain import ChunkId
 from lookaside.errors import DamagedManifest
 from lookaside.extentmap import UNIT_BYTES, ZEROS
 from lookaside.repository import Repository
 from lookaside.source import ChunkSource, FirstOf, Tally
 from lookaside.versions import Version, WholeImage, resolved
-from soulpad.backup.line import PARCEL, StoredVersion, newest_first
+from soulpad.backup.line import PARCEL, StoredVersion, newest_first, stored_version
 from soulpad.backup.trouble import disk_trouble
 from soulpad.base.durable import fsync_path, replace_durably
 from soulpad.base.errors import BadInput
@@ -47,13 +47,15 @@ def choose(repository: Repository, parcel: str, number: int | None) -> StoredVer
     if number is None:
         newest = next(newest_first(repository, parcel), None)
         if newest is None:
-            raise BadInput(f"{repository.root} has no version of {parcel}", "list what it has: soulpad versions")
+            raise BadInput(
+                f"{repository.root} has no version of {parcel}", f"list what it has: soulpad versions {repository.root}"
+            )
         return newest
     versions = repository.versions(parcel)
     if number not in versions:
         known = ", ".join(map(str, versions)) or "none"
         raise BadInput(f"{repository.root} has no version {number} of {parcel}", f"it has: {known}")
-    return StoredVersion(number, versions[number], repository.manifest(versions[number]))
+    return stored_version(repository, parcel, number, versions[number])
 
 
 def restore(
@@ -69,7 +71,7 @@ def restore(
     if folder.exists():
         raise BadInput(f"{folder} is there already", "name a folder that is not there")
     staged = folder.with_name(f".{folder.name}.partial")
-    with disk_trouble(folder.parent):
+    with disk_trouble(folder.parent, BadInput):
         shutil.rmtree(staged, ignore_errors=True)
         staged.mkdir()
         try:
@@ -94,8 +96,9 @@ def fill(
     images = {name: version.images[name] for name in wanted(stored, version)}
     told = Told(first, progress, sum(map(filled_bytes, images.values())))
     progress.step(f"Restoring {stored.description.name}, version {stored.number}")
+    targets = [Target(folder / name, image.image_bytes, image.extents) for name, image in images.items()]
+    assemble_together(targets, version.chunks, told)
     for name, image in images.items():
-        assemble(folder / name, image.image_bytes, image.extents, version.chunks, told)
         fsync_path(folder / name)
         traffic.content_bytes += image.image_bytes
         traffic.zero_bytes += image.image_bytes - filled_bytes(image)

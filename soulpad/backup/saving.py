@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from lookaside.athand import AtHand
 from lookaside.changed import changed_between, whole
 from lookaside.domain import ChunkId
 from lookaside.extentmap import UNIT_BYTES, ZEROS
@@ -26,7 +27,7 @@ from soulpad.backup.subject import Moment, Subject, require_whole
 from soulpad.backup.trouble import disk_trouble
 from soulpad.base.progress import Progress
 from soulpad.base.spans import Span, bytes_in, union
-from soulpad.store.checkpoint import MANIFEST_NAME
+from soulpad.store.checkpoint import MANIFEST_NAME, RAM_NAME
 
 # A base further back than this has so much that changed since that looking for it is not worth the manifests to read.
 BASES_LOOKED_AT = 8
@@ -99,9 +100,10 @@ def make_version(
     reading = [whole(images[name].size_bytes) if spans is None else spans for name, spans in changed.items()]
     meter = Meter(progress, sum(bytes_in(spans) for spans in reading))
     with uploading(repository) as upload:
-        maker = VersionMaker(repository.domain, upload)
-        for name, image in images.items():
-            maker.add_image(name, Metered(image, meter), changed[name])
+        maker = VersionMaker(repository.domain, upload, at_hand(subject, repository, base, seen))
+        for name in sorted(images, key=lambda name: name == RAM_NAME):  # memory is looked up in the disks before it
+            add = maker.add_memory if name == RAM_NAME else maker.add_image
+            add(name, Metered(images[name], meter), changed[name])
         number, previous = (newest.number + 1, newest.name) if newest else (0, None)
         base_name = base.version.name if base else None
         manifest = maker.manifest(subject.uuid, number, previous, base_name, documents_of(subject))
@@ -115,6 +117,17 @@ def make_version(
             new_chunks=upload.new_chunks,
             stored_bytes=upload.stored_bytes,
         )
+
+
+def at_hand(subject: Subject, repository: Repository, base: Base | None, seen: Seen) -> AtHand | None:
+    """What spares reading and storing: the base's files, and page ids, which are kept beside what was seen; None where
+    nothing can be kept there."""
+    folder = seen.folder / "pages" / repository.domain.public_id.hex() / subject.uuid
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return AtHand(folder, base.version, base.moment.files) if base else AtHand(folder)
 
 
 def documents_of(subject: Subject) -> dict[str, str]:

@@ -28,6 +28,11 @@ class Seen:
     def __init__(self, path: Path) -> None:
         self._path = path
 
+    @property
+    def folder(self) -> Path:
+        """Where else what helps backups is kept."""
+        return self._path.parent
+
     def newest(self, domain_id: DomainId, parcel: str) -> tuple[int, VersionName] | None:
         """The newest version that was ever seen; None where nothing is known."""
         try:

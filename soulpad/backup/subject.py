@@ -6,12 +6,12 @@ Where they lie is no matter: in an image, read by the builder, or in the mounted
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from lookaside.readable import Mapped
-from soulpad.base.errors import StoreDamaged
+from soulpad.base.errors import SoulpadError, StoreDamaged
 from soulpad.store.checkpoint import DEVICE_STATE_NAME, CheckpointManifest, Fingerprint, expected_files
 from soulpad.store.lineage import fingerprint, reaches_its_beginning
 from soulpad.store.parcel import ParcelDescription
@@ -72,6 +72,25 @@ class Subject:
     def knows_its_past(self) -> bool:
         """Whether the current checkpoint's history goes back to the parcel's beginning."""
         return reaches_its_beginning(self.current.manifest)
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """The parcels of a store, sorted by their names. ``failed``: the UUIDs of those that cannot be read, and why."""
+
+    whole: list[Subject]
+    failed: list[tuple[str, SoulpadError]]
+
+
+def gathered(read: Callable[[str], Subject], uuids: Iterable[str]) -> Subjects:
+    """Each parcel by ``read``: a damaged one does not hinder the others."""
+    whole, failed = [], []
+    for uuid in uuids:
+        try:
+            whole.append(read(uuid))
+        except SoulpadError as error:
+            failed.append((uuid, error))
+    return Subjects(sorted(whole, key=lambda subject: subject.description.name), failed)
 
 
 def require_sizes(moment: Moment) -> None:

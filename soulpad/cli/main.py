@@ -19,6 +19,7 @@ COMMANDS = {
     "devices": "list the USB disks that could be written",
     "inspect": "say what is on a stick or an image",
     "backup": "put the parcels of a stick or an image into a repository",
+    "keys": "list, add or remove the key slots of a repository",
     "restore": "make a stick anew from a repository",
     "versions": "list what a repository holds",
     "forget": "delete versions from a repository",

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import random
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lookaside.keyring import Key, found_repository
 from lookaside.keyslots import Stretching
 from lookaside.repository import Repository
+from lookaside.source import ChunkSource
 from soulpad.backup.mounted import subjects_in
+from soulpad.backup.restoring import Traffic, choose, restore
 from soulpad.backup.saving import Saved, back_up
 from soulpad.backup.seen import Seen
 from soulpad.base.progress import Silent
@@ -72,7 +75,9 @@ def make_repository(root: Path) -> Repository:
 def save(root: Path, repository: Repository, seen: Path, *, branch: bool = False) -> Saved:
     """Backs up the only parcel of a store."""
     with subjects_in(root) as subjects:
-        (subject,) = subjects
+        for _, error in subjects.failed:
+            raise error
+        (subject,) = subjects.whole
         return back_up(
             subject, Repository.open(repository.root, repository.domain), Seen(seen), Silent(), branch=branch
         )
@@ -81,3 +86,33 @@ def save(root: Path, repository: Repository, seen: Path, *, branch: bool = False
 def content_of(folder: Path) -> dict[str, bytes]:
     """The large files of a checkpoint or a restored parcel."""
     return {name: (folder / name).read_bytes() for name in FILES if (folder / name).exists()}
+
+
+def restored(
+    repository: Repository, folder: Path, number: int | None = None, sources: Sequence[ChunkSource] = ()
+) -> Path:
+    """Restores a version of the only parcel."""
+    opened = Repository.open(repository.root, repository.domain)
+    restore(opened, choose(opened, UUID, number), folder, sources, Traffic(), Silent())
+    return folder
+
+
+@dataclass(frozen=True)
+class ReadBytes:
+    """An image in memory."""
+
+    content: bytes
+    volume: object = None
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.content)
+
+    def data_from(self, position: int) -> int:
+        return position
+
+    def read_at(self, position: int, count: int) -> bytes:
+        return self.content[position : position + count]
+
+    def extents(self) -> None:
+        return None

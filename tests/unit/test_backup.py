@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +12,11 @@ from lookaside.errors import ChunkMissing, CorruptChunk, DamagedManifest, NoRepo
 from lookaside.repository import MANIFESTS, PACKS, Repository
 from lookaside.versions import KEYFRAME_EVERY
 from soulpad.backup import saving
-from soulpad.backup.line import AnotherLine, OlderRepository, newest_first
+from soulpad.backup.line import newest_first
 from soulpad.backup.mounted import subjects_in
-from soulpad.backup.restoring import Traffic, choose, restore
-from soulpad.backup.seen import Seen
-from soulpad.base.errors import BadInput, NoSpace, StoreDamaged
-from soulpad.base.progress import Silent
+from soulpad.backup.restoring import choose
+from soulpad.backup.subject import Moment, require_whole
+from soulpad.base.errors import BadInput, CannotResume, NoSpace, StoreDamaged
 from soulpad.base.spans import Span
 from soulpad.session import retention
 from soulpad.session.parcels import Parcel
@@ -26,7 +24,17 @@ from soulpad.store.checkpoint import MANIFEST_NAME, CheckpointManifest, verified
 from soulpad.store.layout import ParcelPaths
 from tests.unit.power import PowerCut, power, steps_of
 
-from .backup_parcels import FILES, UUID, add_checkpoint, content_of, make_parcel, make_repository, save
+from .backup_parcels import (
+    FILES,
+    UUID,
+    ReadBytes,
+    add_checkpoint,
+    content_of,
+    make_parcel,
+    make_repository,
+    restored,
+    save,
+)
 
 
 @pytest.fixture
@@ -37,12 +45,6 @@ def parcel(tmp_path: Path) -> ParcelPaths:
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
     return make_repository(tmp_path / "repository")
-
-
-def restored(repository: Repository, folder: Path, number: int | None = None) -> Path:
-    opened = Repository.open(repository.root, repository.domain)
-    restore(opened, choose(opened, UUID, number), folder, [], Traffic(), Silent())
-    return folder
 
 
 def test_every_version_comes_back_whole_with_its_session(
@@ -122,107 +124,6 @@ def test_no_chain_of_differences_is_without_end(parcel: ParcelPaths, repository:
     assert content_of(restored(repository, tmp_path / "out")) == content_of(parcel.checkpoint(KEYFRAME_EVERY + 2))
 
 
-# --- other lines
-
-
-def two_sticks(tmp_path: Path, parcel: ParcelPaths) -> ParcelPaths:
-    """Another stick that went on from the same checkpoint, as after a restore."""
-    shutil.copytree(parcel.root, tmp_path / "other")
-    return ParcelPaths(tmp_path / "other", UUID)
-
-
-def test_a_stick_whose_line_another_one_left_is_refused_and_nothing_is_lost(
-    parcel: ParcelPaths, repository: Repository, tmp_path: Path
-) -> None:
-    save(parcel.root, repository, tmp_path / "seen")
-    other = two_sticks(tmp_path, parcel)
-    for generation in (1, 2):
-        add_checkpoint(parcel, generation, generation - 1, "mine")
-        add_checkpoint(other, generation, generation - 1, "theirs")
-    save(other.root, repository, tmp_path / "seen")
-    with pytest.raises(AnotherLine, match="none that this stick came from"):
-        save(parcel.root, repository, tmp_path / "seen")
-    assert save(parcel.root, repository, tmp_path / "seen", branch=True).version == 2
-    with pytest.raises(AnotherLine):
-        save(other.root, repository, tmp_path / "seen")
-    for number, paths in ((1, other), (2, parcel)):
-        folder = restored(repository, tmp_path / str(number), number)
-        assert content_of(folder) == content_of(paths.checkpoint(2))
-
-
-def test_a_stick_that_is_behind_is_told_that_it_is(parcel: ParcelPaths, repository: Repository, tmp_path: Path) -> None:
-    other = two_sticks(tmp_path, parcel)
-    add_checkpoint(other, 1, 0)
-    save(other.root, repository, tmp_path / "seen")
-    with pytest.raises(AnotherLine, match="later state"):
-        save(parcel.root, repository, tmp_path / "seen")
-
-
-def test_a_restored_stick_goes_on_with_the_line(parcel: ParcelPaths, repository: Repository, tmp_path: Path) -> None:
-    save(parcel.root, repository, tmp_path / "seen")
-    add_checkpoint(parcel, 1, 0)
-    save(parcel.root, repository, tmp_path / "seen")
-    folder = restored(repository, tmp_path / "folder")
-    new = ParcelPaths(tmp_path / "new", UUID)
-    new.checkpoints.mkdir(parents=True)
-    shutil.copytree(folder, new.checkpoint(1))
-    (folder / "parcel.json").rename(new.description)
-    new.current.write_text("1\n")
-    assert not save(new.root, repository, tmp_path / "seen").made
-    add_checkpoint(new, 2, 1)
-    assert save(new.root, repository, tmp_path / "seen").version == 2
-
-
-def test_a_session_that_went_back_to_an_earlier_moment_is_the_same_line(
-    parcel: ParcelPaths, repository: Repository, tmp_path: Path
-) -> None:
-    add_checkpoint(parcel, 1, 0)
-    save(parcel.root, repository, tmp_path / "seen")
-    add_checkpoint(parcel, 2, 0)
-    assert save(parcel.root, repository, tmp_path / "seen").version == 1
-
-
-def test_where_the_past_is_not_known_nobody_is_refused(
-    parcel: ParcelPaths, repository: Repository, tmp_path: Path
-) -> None:
-    other = two_sticks(tmp_path, parcel)
-    add_checkpoint(other, 1, 0, "theirs")
-    save(other.root, repository, tmp_path / "seen")
-    add_checkpoint(parcel, 1, 0, "mine")
-    path = parcel.checkpoint(1) / "checkpoint.json"
-    path.write_bytes(json.dumps(json.loads(path.read_bytes()) | {"history": ""}).encode())
-    assert save(parcel.root, repository, tmp_path / "seen").version == 1
-
-
-def test_an_older_copy_of_the_repository_is_noticed(
-    parcel: ParcelPaths, repository: Repository, tmp_path: Path
-) -> None:
-    save(parcel.root, repository, tmp_path / "seen")
-    shutil.copytree(repository.root, tmp_path / "copy")
-    add_checkpoint(parcel, 1, 0)
-    save(parcel.root, repository, tmp_path / "seen")
-    copy = Repository.open(tmp_path / "copy", repository.domain)
-    with pytest.raises(OlderRepository, match="version 1"):
-        save(parcel.root, copy, tmp_path / "seen")
-    assert save(parcel.root, copy, tmp_path / "nothing seen").made
-    shutil.rmtree(copy.root)
-    shutil.copytree(repository.root, copy.root)
-    shutil.rmtree(copy.root / "versions" / UUID)
-    with pytest.raises(OlderRepository, match="none of this parcel"):
-        save(parcel.root, Repository.open(copy.root, repository.domain), tmp_path / "seen")
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": "soulpad-seen/9"}', '{"repositories": 7}'])
-def test_what_was_seen_is_needed_by_nobody(
-    parcel: ParcelPaths, repository: Repository, tmp_path: Path, content: str
-) -> None:
-    (tmp_path / "seen").write_text(content)
-    assert save(parcel.root, repository, tmp_path / "seen").made
-    assert Seen(tmp_path / "seen").newest(repository.domain.public_id, UUID)
-    (tmp_path / "file").touch()
-    assert not save(parcel.root, repository, tmp_path / "file" / "seen").made
-
-
 # --- cuts
 
 
@@ -271,14 +172,30 @@ def test_a_checkpoint_that_is_not_whole_is_not_backed_up(
 ) -> None:
     state = parcel.checkpoint(0) / "device-state"
     content = state.read_bytes()
-    state.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    with pytest.raises(StoreDamaged, match="device-state"):
-        save(parcel.root, repository, tmp_path / "seen")
-    for damage in (lambda: state.write_bytes(content[:-1]), state.unlink):
+    damages = (
+        lambda: state.write_bytes(content[:-1] + bytes([content[-1] ^ 1])),
+        lambda: state.write_bytes(content[:-1]),
+        state.unlink,
+        lambda: parcel.current.write_text("7"),
+        lambda: parcel.current.write_text("newest"),
+    )
+    for damage in damages:
         damage()
-        with pytest.raises(StoreDamaged, match="not whole"):
+        with pytest.raises((StoreDamaged, CannotResume)):
             save(parcel.root, repository, tmp_path / "seen")
     assert repository.versions(UUID) == {}
+
+
+def test_what_lies_in_an_image_is_looked_at_as_a_mounted_checkpoint_is(parcel: ParcelPaths) -> None:
+    files = {name: ReadBytes((parcel.checkpoint(0) / name).read_bytes()) for name in FILES}
+    moment = Moment((parcel.checkpoint(0) / MANIFEST_NAME).read_bytes(), files)
+    require_whole(moment)
+    state = files["device-state"].content
+    for damaged in (state[:-1], state[:-1] + bytes([state[-1] ^ 1])):
+        with pytest.raises(StoreDamaged, match="device-state"):
+            require_whole(replace(moment, files={**files, "device-state": ReadBytes(damaged)}))
+    with pytest.raises(StoreDamaged, match=r"ram\.img is missing"):
+        replace(moment, files={"disk-0.img": files["disk-0.img"]}).images()
 
 
 def test_a_full_repository_is_said_and_nothing_is_half_there(
@@ -325,6 +242,25 @@ def test_a_damaged_or_missing_chunk_or_manifest_leaves_no_folder(
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".out*"))
 
 
+def test_an_older_version_or_another_parcels_in_a_versions_place_is_noticed(
+    parcel: ParcelPaths, repository: Repository, tmp_path: Path
+) -> None:
+    save(parcel.root, repository, tmp_path / "seen")
+    add_checkpoint(parcel, 1, 0)
+    save(parcel.root, repository, tmp_path / "seen")
+    line = repository.root / "versions" / UUID
+    shutil.copytree(line, line.with_name("7e6c1a52-0c68-4b4e-a2cb-24a1a3f2a8a1"))
+    with pytest.raises(DamagedManifest, match="in place of"):
+        choose(repository, "7e6c1a52-0c68-4b4e-a2cb-24a1a3f2a8a1", None)
+    shutil.copy(line / "0000000000", line / "0000000001")
+    for number in (None, 1):
+        with pytest.raises(DamagedManifest, match=r"version 0 of .* in place of 1"):
+            restored(repository, tmp_path / "out", number)
+    add_checkpoint(parcel, 2, 1)
+    with pytest.raises(DamagedManifest):
+        save(parcel.root, repository, tmp_path / "seen")
+
+
 def test_what_is_not_there_cannot_be_chosen_and_what_is_there_is_not_overwritten(
     parcel: ParcelPaths, repository: Repository, tmp_path: Path
 ) -> None:
@@ -343,7 +279,8 @@ def test_what_is_not_there_cannot_be_chosen_and_what_is_there_is_not_overwritten
 
 def test_what_is_being_backed_up_is_not_removed_meanwhile(parcel: ParcelPaths) -> None:
     add_checkpoint(parcel, 1, 0)
-    with subjects_in(parcel.root) as (subject,):
+    with subjects_in(parcel.root) as subjects:
+        (subject,) = subjects.whole
         retention.remove(Parcel(parcel, subject.description), 0)
         assert parcel.checkpoint(0).is_dir()
         assert [moment.manifest.generation for moment in subject.moments()] == [1, 0]

@@ -132,9 +132,10 @@ def test_a_dead_runs_pin_is_named_and_can_be_broken(folder: Path, capsys: pytest
     root = folder / "repository"
     (root / MARKS / "writing-0123").write_text("")
     Said(capsys, folder, "forget", str(root), "--parcel", "work", "--keep-last", "1")
-    assert Said(capsys, folder, "collect", str(root)).fields["awaited"] == ["0123"]
-    assert Said(capsys, folder, "collect", str(root), "--break-pin", "0123").fields["taken_away"] == ["0123"]
-    assert Said(capsys, folder, "collect", str(root), "--break-pin", "0123").code == 10
+    collecting = ["collect", str(root), "--rewrite-below", "100%"]
+    assert Said(capsys, folder, *collecting).fields["awaited"] == ["0123"]
+    assert Said(capsys, folder, *collecting, "--break-pin", "0123").fields["taken_away"] == ["0123"]
+    assert Said(capsys, folder, *collecting, "--break-pin", "0123").code == 10
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from builder.store.storedparcels import subjects_on
 from lookaside.keyring import Key, found_repository, open_repository
 from lookaside.repository import DESCRIPTION, Repository
+from soulpad.backup.mounted import subjects_in
 from soulpad.backup.saving import Saved, back_up
 from soulpad.backup.seen import seen_of_this_user
-from soulpad.backup.subject import Subject
+from soulpad.backup.subject import Subject, Subjects
 from soulpad.backup.trouble import disk_trouble
 from soulpad.base.errors import BadInput, SoulpadError
 from soulpad.base.progress import Progress
@@ -25,6 +25,7 @@ from soulpad.cli.output import emit, people, progress
 EPILOG = """examples:
   soulpad backup stick.img --to /mnt/nas/soulpad
   sudo soulpad backup /dev/sdb --to /mnt/usb/soulpad --parcel work
+  sudo soulpad backup /mnt/store --to /mnt/usb/soulpad      a store that is mounted
 
 The first backup makes the repository; its passphrase is the stick's unless you give another one. Later ones read what
 changed, and store what the repository has not. The session is part of it. Interrupted, it is run again.
@@ -36,7 +37,12 @@ exit codes: 0 done, or nothing has changed; 12 wrong passphrase, 40 the reposito
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The stick, the repository, their secrets."""
-    parser.add_argument("path", metavar="IMAGE|DEVICE", type=Path, help="an image file or a device, not in use")
+    parser.add_argument(
+        "path",
+        metavar="IMAGE|DEVICE|FOLDER",
+        type=Path,
+        help="an image file or a device, not in use; or the folder of a mounted store, a session may run beside",
+    )
     parser.add_argument("--to", type=Path, required=True, metavar="REPO", help="the repository's folder")
     parser.add_argument("--parcel", action="append", default=[], metavar="NAME", help="only this one; several times")
     add_key_arguments(parser, "the stick")
@@ -51,12 +57,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Backs up each parcel; one that fails does not hinder the others. Returns the code of the first failure."""
     harden_process()
-    key = key_or_prompt(arguments, "the stick")
+    mounted = arguments.path.is_dir()
+    key = key_or_prompt(arguments, "the repository" if mounted else "the stick")
     repository_key = given_key(arguments, "the repository", REPOSITORY) or key
     saved: list[Saved] = []
-    failed: list[tuple[str, SoulpadError]] = []
-    with progress() as bar, subjects_on(arguments.path, key.secret) as found:
+    with progress() as bar, subjects_in(arguments.path) if mounted else subjects_at(arguments.path, key) as found:
         subjects = named(found, arguments.parcel)
+        failed = [item for item in found.failed if not arguments.parcel or item[0] in arguments.parcel]
         repository, made = repository_at(arguments.to, repository_key, bar)
         for subject in subjects:
             try:
@@ -72,14 +79,20 @@ def run(arguments: argparse.Namespace) -> int:
     return failed[0][1].exit_code if failed else 0
 
 
-def named(subjects: Iterable[Subject], names: list[str]) -> list[Subject]:
+def subjects_at(path: Path, key: Key) -> AbstractContextManager[Subjects]:
+    """The parcels of an image or a device. The stick's host, which has mounted its own store, has no builder."""
+    from builder.store.storedparcels import subjects_on
+
+    return subjects_on(path, key.secret)
+
+
+def named(found: Subjects, names: list[str]) -> list[Subject]:
     """The parcels of these names or UUIDs, or all where none is named. Raises BadInput."""
-    subjects = list(subjects)
-    known = {word for subject in subjects for word in (subject.description.name, subject.uuid)}
-    if unknown := sorted(set(names) - known):
-        there = ", ".join(subject.description.name for subject in subjects)
+    known = {word for subject in found.whole for word in (subject.description.name, subject.uuid)}
+    if unknown := sorted(set(names) - known - {uuid for uuid, _ in found.failed}):
+        there = ", ".join(subject.description.name for subject in found.whole)
         raise BadInput(f"there is no parcel {unknown[0]!r} on the stick", f"it has: {there or 'none'}")
-    return [subject for subject in subjects if not names or {subject.description.name, subject.uuid} & set(names)]
+    return [one for one in found.whole if not names or {one.description.name, one.uuid} & set(names)]
 
 
 def repository_at(root: Path, key: Key, bar: Progress) -> tuple[Repository, bool]:

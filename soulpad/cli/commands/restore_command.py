@@ -13,7 +13,7 @@ from builder.restore import restore_parcel, restore_stick, stick_it_was
 from builder.store.luks import LuksSpec
 from lookaside.keyring import Key, open_repository
 from lookaside.repository import Repository
-from soulpad.backup.line import StoredVersion, newest_first
+from soulpad.backup.line import StoredVersion
 from soulpad.backup.restoring import Traffic, choose
 from soulpad.backup.seen import require_not_older, seen_of_this_user
 from soulpad.backup.trouble import disk_trouble
@@ -32,7 +32,6 @@ from soulpad.cli.keys import add_key_arguments, key_or_prompt
 from soulpad.cli.output import emit, people, progress
 
 EPILOG = """examples:
-  soulpad restore --from /mnt/nas/soulpad --list
   soulpad restore --from /mnt/nas/soulpad stick.img
   soulpad restore --from /mnt/nas/soulpad stick.img --source old-stick.img --generate-passphrase
   soulpad restore --from /mnt/nas/soulpad --parcel work --version 12 --folder work/
@@ -48,7 +47,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The repository, what to take from it, what to make of it, the secrets."""
     parser.add_argument("out", type=Path, nargs="?", metavar="OUT", help="the stick image to make")
     parser.add_argument("--from", type=Path, required=True, dest="repository", metavar="REPO", help="the repository")
-    parser.add_argument("--list", action="store_true", help="say which parcels and versions it has, and make nothing")
     parser.add_argument("--folder", type=Path, metavar="DIR", help="make no stick, only a folder of one parcel's files")
     parser.add_argument("--parcel", action="append", default=[], metavar="NAME", help="only this one; several times")
     parser.add_argument("--version", type=int, metavar="N", help="of a single parcel: this version, not the newest")
@@ -75,14 +73,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Restores, or lists, and says what was done."""
+    """Restores, and says what was done."""
     harden_process()
     require_one_target(arguments)
     key = key_or_prompt(arguments, "the repository")
     with disk_trouble(arguments.repository):
         repository = open_repository(arguments.repository, key)
-        if arguments.list:
-            return list_versions(repository, arguments.json)
         versions = chosen(repository, arguments.parcel, arguments.version)
     if not arguments.older_copy:
         for stored in versions:
@@ -102,8 +98,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def require_one_target(arguments: argparse.Namespace) -> None:
     """Raises UsageError unless one thing is asked for."""
-    if sum(map(bool, (arguments.out, arguments.folder, arguments.list))) != 1:
-        raise UsageError("name one of: OUT, --folder DIR, --list", "soulpad restore --help has examples")
+    if bool(arguments.out) == bool(arguments.folder):
+        raise UsageError("name one of: OUT, --folder DIR", "soulpad restore --help has examples")
 
 
 def chosen(repository: Repository, names: list[str], number: int | None) -> list[StoredVersion]:
@@ -191,20 +187,6 @@ def passphrase_of(arguments: argparse.Namespace, key: Key) -> Secret:
 def complain(name: str, error: SoulpadError) -> None:
     """A source that is of no use is said, and done without."""
     people.print(f"{name} is not used: {error.message}", markup=False)
-
-
-def list_versions(repository: Repository, as_json: bool) -> int:
-    """All versions of all parcels, newest first."""
-    found = [(uuid, list(newest_first(repository, uuid))) for uuid in repository.parcels()]
-    if as_json:
-        emit({"parcels": [{"uuid": uuid, "versions": [version_fields(one) for one in line]} for uuid, line in found]})
-        return 0
-    for uuid, line in found:
-        people.print(f"{line[0].description.name} ({uuid})", markup=False)
-        for stored in line:
-            checkpoint = stored.checkpoint
-            people.print(f"  version {stored.number}: checkpoint {checkpoint.generation}, {checkpoint.kind}")
-    return 0
 
 
 def version_fields(stored: StoredVersion) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lookaside.domain import ChunkId
-from lookaside.errors import VersionTaken
+from lookaside.errors import BaseGone, ChunkMissing, DamagedManifest, VersionTaken
 from lookaside.extentmap import UNIT_BYTES, Extent
 from lookaside.manifest import ImageMap, Manifest, VersionName
 from lookaside.marks import pinned
@@ -38,8 +38,8 @@ def write(root: Path, word: str, *, keyframe: bool = False, parcel: str = PARCEL
 
 
 def write_if_free(root: Path, word: str, *, keyframe: bool = False) -> None:
-    """The same, where nobody makes that version first."""
-    with suppress(VersionTaken):
+    """The same, unless others make that version first, or delete what it was to build on."""
+    with suppress(VersionTaken, BaseGone, ChunkMissing, DamagedManifest):
         write(root, word, keyframe=keyframe)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lookaside.cutting import CHUNK_BYTES
 from lookaside.domain import Domain
 from lookaside.errors import ChunkMissing, CorruptChunk, DamagedManifest, ForeignDomain, NoRepository, VersionTaken
 from lookaside.making import VersionMaker
@@ -20,7 +21,8 @@ from tests.unit.power import PowerCut, power, steps_of
 from .shelves import DOMAIN, write_sparse
 
 PARCEL = "6f1a5f6e-1d0e-4d6c-9f5a-1c2d3e4f5a6b"
-FIRST, SECOND = b"\x01" * 300_000, b"\x01" * 200_000 + b"\x02" * 150_000
+FIRST = b"\x01" * (2 * CHUNK_BYTES + 100)
+SECOND = b"\x01" * (CHUNK_BYTES + 7) + b"\x02" * CHUNK_BYTES
 
 
 def back_up(repository: Repository, content: bytes, scratch: Path) -> VersionName:
@@ -56,6 +58,12 @@ def test_versions_are_there_whole_for_whoever_opens_the_repository(repository: R
     assert opened.versions(PARCEL) == dict(enumerate(names))
     assert opened.newest(PARCEL) == names[1]
     assert [content_of(opened, name) for name in names] == [FIRST, SECOND]
+
+
+def test_a_parcel_with_a_single_version_is_listed(repository: Repository, tmp_path: Path) -> None:
+    assert repository.parcels() == []
+    back_up(repository, FIRST, tmp_path / "image")
+    assert repository.parcels() == [PARCEL]
 
 
 def test_what_is_there_is_not_stored_again(repository: Repository, tmp_path: Path) -> None:
