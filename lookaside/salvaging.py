@@ -32,7 +32,7 @@ from lookaside.placing import give_name, new_name, place
 from lookaside.repository import FORGOTTEN, KEYS, MANIFESTS, PACKS, VERSIONS, Repository, digits, numbered, read_name
 from lookaside.sealing import Sealed
 from lookaside.verifying import Incomplete, in_words, read_in_pieces
-from lookaside.versions import resolved
+from lookaside.versions import InTurn
 from soulpad.base.durable import fsync_path
 from soulpad.base.errors import SoulpadError, UnknownFormat
 from soulpad.base.progress import Progress, Silent
@@ -179,9 +179,10 @@ class Salvager:
         """Gives numbers to all versions that are whole, and to others if that is asked for."""
         self._progress.step("versions")
         available = self._new.places().keys()
+        in_turn = InTurn(self._load)
         for (parcel, number), name in sorted(self._found().items()):
             try:
-                version = resolved(name, self._load)
+                version = in_turn.resolved(name)
             except SoulpadError as error:
                 self.result.lost.append(Incomplete(parcel, number, in_words(error), {}))
                 continue

@@ -34,7 +34,7 @@ from lookaside.repository import (
     path_of,
     read_name,
 )
-from lookaside.versions import resolved
+from lookaside.versions import InTurn
 from soulpad.base.errors import SoulpadError
 from soulpad.base.progress import Progress, Silent
 
@@ -158,6 +158,7 @@ class Check:
         """That each can be put together of chunks that are there."""
         self._progress.step("versions")
         self.result.versions = 0
+        in_turn = InTurn(repository.manifest)
         for parcel in repository.parcels():
             for number in repository.numbers(parcel):
                 try:
@@ -165,7 +166,7 @@ class Check:
                     if name == FORGOTTEN:
                         continue
                     self.result.versions += 1
-                    version = resolved(name, repository.manifest)
+                    version = in_turn.resolved(name)
                     if (version.manifest.parcel, version.manifest.sequence) != (parcel, number):
                         raise DamagedManifest("its number names another version")
                     lost = lacking(version, self._whole)

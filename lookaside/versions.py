@@ -92,6 +92,24 @@ def resolved_on(base: Version | None, name: VersionName, manifest: Manifest) -> 
     return Version(name, manifest, images, tuple(chunks.ids), tuple(chunks.units))
 
 
+class InTurn:
+    """Resolves versions one after the other. Of a large one most of the work is its base's, which is mostly the version
+    before: that is remembered."""
+
+    def __init__(self, load: Callable[[VersionName], Manifest]) -> None:
+        self._load = load
+        self._last: Version | None = None
+
+    def resolved(self, name: VersionName) -> Version:
+        """As the function of that name."""
+        manifest = self._load(name)
+        if self._last and manifest.base == self._last.name:
+            self._last = resolved_on(self._last, name, manifest)
+        else:
+            self._last = resolved(name, self._load)
+        return self._last
+
+
 def chunks_used(version: Version) -> Iterator[ChunkId]:
     """Each chunk that the version's images need, once."""
     numbers = {extent.chunk for image in version.images.values() for extent in image.extents}
