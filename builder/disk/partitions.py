@@ -162,11 +162,12 @@ def relabel(path: Path, layout: Layout, sector_bytes: int) -> None:
         os.fsync(disk)
 
 
-def read_layout(path: Path) -> Layout:
-    """The layout of an image or device. Raises BadImage when it is not ours, or shorter than its own table says."""
+def read_layout(path: Path, *, cut_short: bool = False) -> Layout:
+    """The layout of an image or device. Raises BadImage when it is not ours, or, unless ``cut_short``, shorter than its
+    own table says."""
     try:
         with _opened(path, os.O_RDONLY) as disk:
-            return _layout(path, _read_table(disk))
+            return _layout(path, _read_table(disk, cut_short))
     except OSError as error:
         hint = "devices need root" if isinstance(error, PermissionError) else "check the name"
         raise BadImage(f"{path} cannot be read: {error.strerror}", hint) from None
@@ -183,22 +184,22 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _read_table(disk: int) -> gpt.Table:
+def _read_table(disk: int, cut_short: bool) -> gpt.Table:
     """The primary table, or the backup when the primary is damaged; for either sector size. Raises NoTable."""
     disk_bytes = os.lseek(disk, 0, os.SEEK_END)
     problems = []
     for where_bytes, sector_bytes in ((512, 512), (4096, 4096), (disk_bytes - 512, 512), (disk_bytes - 4096, 4096)):
         try:
-            return _read_copy(disk, disk_bytes, where_bytes, sector_bytes)
+            return _read_copy(disk, disk_bytes, where_bytes, sector_bytes, cut_short)
         except gpt.NoTable as error:
             problems.append(error)
     raise next((problem for problem in problems if "no GUID" not in str(problem)), problems[0])
 
 
-def _read_copy(disk: int, disk_bytes: int, where_bytes: int, sector_bytes: int) -> gpt.Table:
+def _read_copy(disk: int, disk_bytes: int, where_bytes: int, sector_bytes: int, cut_short: bool) -> gpt.Table:
     header = gpt.decode_header(os.pread(disk, sector_bytes, where_bytes) if where_bytes > 0 else b"")
     sector_count = max(header.this_lba, header.other_lba) + 1
-    if sector_count * sector_bytes > disk_bytes:
+    if sector_count * sector_bytes > disk_bytes and not cut_short:
         whole = format_bytes(sector_count * sector_bytes)
         raise gpt.NoTable(f"it is truncated, {format_bytes(disk_bytes)} of {whole} are there")
     content = os.pread(disk, gpt.ENTRIES_BYTES, header.entries_lba * sector_bytes)
