@@ -18,6 +18,7 @@ from builder.disk.esp import write_esp
 from builder.disk.partitions import Layout
 from builder.guest.parcels import Content, ParcelContents, ParcelRequest, prepare
 from builder.host.image import HostImage, build_host
+from builder.places import DOCS
 from builder.store.luks import LuksSpec
 from builder.store.storeimage import write_store
 from builder.store.xfs import least_size_bytes
@@ -35,6 +36,7 @@ from soulpad.store.stick import (
 )
 
 COPY_BYTES = 4 * MIB
+RECOVERY_NAME = "RECOVERY.md"  # on the ESP, which every PC shows: for whoever has nothing but the stick
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ def put_boot_files(
     )
     config = grubconfig.grub_config(stick_id, " ".join(words))
     files = grubconfig.esp_files(tools, host.kernel, host.initrd, description.encode(), config, stick_id)
-    write_esp(image, layout.of("esp"), ESP_LABEL, files)
+    write_esp(image, layout.of("esp"), ESP_LABEL, {**files, RECOVERY_NAME: DOCS / "recovery.md"})
     bios = layout.of("bios")
     bootsector.install_bios_grub(
         image,

@@ -7,5 +7,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 HOSTOS = ROOT / "hostos"
 IMAGES = ROOT / "images"
+DOCS = ROOT / "docs"
 CACHE = ROOT / ".cache"
 BUILD = ROOT / "build"

@@ -54,3 +54,39 @@ class DamagedKeySlot(SoulpadError):
     """A key slot of a repository is altered or missing, so that it cannot even be tried."""
 
     exit_code = 77
+
+
+class RepositoryDamaged(SoulpadError):
+    """Something in a repository is not whole; what it costs was said."""
+
+    exit_code = 90
+
+
+class RepositoryFailed(SoulpadError):
+    """The folder of a repository cannot be read or written."""
+
+    exit_code = 91
+
+
+class DamagedMarks(SoulpadError):
+    """What is about to be deleted from a repository cannot be read."""
+
+    exit_code = 92
+
+
+class PinBroken(SoulpadError):
+    """Somebody took the pin of a run away, so what it relied on may be gone."""
+
+    exit_code = 93
+
+
+class RepositoryBusy(SoulpadError):
+    """Somebody else is collecting garbage."""
+
+    exit_code = 94
+
+
+class BaseGone(SoulpadError):
+    """What a version builds on was deleted while it was being made."""
+
+    exit_code = 95

@@ -11,10 +11,12 @@ import os
 from pathlib import Path
 from secrets import token_hex
 
+from lookaside.errors import RepositoryFailed
 from soulpad.base.durable import fsync_path
 
 _NOREPLACE = 1  # linux/fs.h
 _AT_FDCWD = -100
+_CANNOT = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -56,12 +58,30 @@ def make_folder(folder: Path) -> None:
 def rename_if_free(old: Path, new: Path) -> None:
     """Renames, or raises FileExistsError: of several who try at once one succeeds.
 
-    By renameat2(2); by link(2) where the file system cannot do that (NFS); FAT and exFAT can do the first.
+    By renameat2(2), which ext4, XFS, Btrfs, FAT, exFAT, NTFS and SMB mounts of Linux can; by link(2) on NFS and most of
+    what is mounted by FUSE. What can do neither holds no repository: raises RepositoryFailed.
     """
-    if _libc.renameat2(_AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new), _NOREPLACE) == 0:
+    number = renameat2_noreplace(old, new)
+    if not number:
         return
-    number = ctypes.get_errno()
-    if number not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+    if number not in _CANNOT:
         raise OSError(number, os.strerror(number), os.fspath(new))
-    os.link(old, new)
+    try:
+        os.link(old, new)
+    except FileExistsError:
+        if not old.samefile(new):  # it is ours: on NFS a request whose answer got lost is asked again
+            raise
+    except OSError as error:
+        if error.errno not in (*_CANNOT, errno.EPERM):
+            raise
+        raise RepositoryFailed(
+            f"{new.parent} lies on a file system that can neither rename without replacing nor link.",
+            "keep the repository on ext4, XFS, exFAT, NTFS, NFS or SMB, mounted by the kernel's own driver",
+        ) from None
     old.unlink()
+
+
+def renameat2_noreplace(old: Path, new: Path) -> int:
+    """The error number of renameat2(2), 0 when it succeeded."""
+    done = _libc.renameat2(_AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new), _NOREPLACE)
+    return 0 if done == 0 else ctypes.get_errno()

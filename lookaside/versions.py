@@ -6,8 +6,9 @@ manifests a check-out needs, and how many versions a damaged one takes with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from lookaside.domain import ChunkId
 from lookaside.errors import DamagedManifest
@@ -75,17 +76,60 @@ def resolved(name: VersionName, load: Callable[[VersionName], Manifest]) -> Vers
     return Version(name, chain[0], images, tuple(chunks.ids), tuple(chunks.units))
 
 
+def resolved_on(base: Version | None, name: VersionName, manifest: Manifest) -> Version:
+    """The version of that manifest, whose base is given in full. Raises DamagedManifest."""
+    chunks = ChunkList()
+    below: dict[str, WholeImage] = {}
+    if base is not None:
+        require_before(base.manifest, manifest)
+        below = {
+            image_name: WholeImage(
+                image.image_bytes, tuple(chunks.taken_over(image.extents, base.chunks, base.chunk_units))
+            )
+            for image_name, image in base.images.items()
+        }
+    images = {image.name: laid_over(below.get(image.name), image, manifest, chunks) for image in manifest.images}
+    return Version(name, manifest, images, tuple(chunks.ids), tuple(chunks.units))
+
+
+def chunks_used(version: Version) -> Iterator[ChunkId]:
+    """Each chunk that the version's images need, once."""
+    numbers = {extent.chunk for image in version.images.values() for extent in image.extents}
+    return (version.chunks[number] for number in sorted(numbers - {ZEROS}))
+
+
+def names_in_chain(name: VersionName, load: Callable[[VersionName], Manifest]) -> Iterator[VersionName]:
+    """The version's name, its base's and so on down to a keyframe's."""
+    yield name
+    yield from (base for manifest in chain_of(name, load) if (base := manifest.base) is not None)
+
+
 def chain_of(name: VersionName, load: Callable[[VersionName], Manifest]) -> list[Manifest]:
     """The version's manifest, its base's and so on down to a keyframe."""
     chain = [load(name)]
     while (base := chain[-1].base) is not None:
         manifest = load(base)
-        if manifest.parcel != chain[-1].parcel or manifest.sequence >= chain[-1].sequence:
-            raise DamagedManifest(
-                "A version is a difference against one that is not before it.", "use another copy of the repository"
-            )
+        require_before(manifest, chain[-1])
         chain.append(manifest)
     return chain
+
+
+class Placed(Protocol):
+    """What says where a manifest stands in its parcel's line."""
+
+    @property
+    def parcel(self) -> str: ...
+
+    @property
+    def sequence(self) -> int: ...
+
+
+def require_before(base: Placed, manifest: Placed) -> None:
+    """Whether one can be the other's base. Raises DamagedManifest."""
+    if base.parcel != manifest.parcel or base.sequence >= manifest.sequence:
+        raise DamagedManifest(
+            "A version is a difference against one that is not before it.", "use another copy of the repository"
+        )
 
 
 def laid_over(base: WholeImage | None, image: ImageMap, manifest: Manifest, chunks: ChunkList) -> WholeImage:
