@@ -105,5 +105,5 @@ def stick_it_was(stored: StoredVersion) -> tuple[int | None, str | None]:
             return None, None
         keyboard = fields["keyboard"]
         return int(fields["total_bytes"]), keyboard if isinstance(keyboard, str) else None
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, OverflowError):
         return None, None

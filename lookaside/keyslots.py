@@ -160,7 +160,10 @@ def stretching_of(fields: Mapping[str, Any] | None) -> Stretching | None:
     """Within the limits, or DamagedKeySlot."""
     if fields is None:
         return None
-    cost = Stretching(int(fields["memory_kib"]), int(fields["passes"]), int(fields["lanes"]))
+    numbers = fields["memory_kib"], fields["passes"], fields["lanes"]
+    if not all(type(number) is int for number in numbers):
+        raise damaged("it does not say what opening it takes")
+    cost = Stretching(*numbers)
     sane = 1 <= cost.passes <= MOST_PASSES and 1 <= cost.lanes <= MOST_LANES
     if not sane or not 8 * cost.lanes <= cost.memory_kib <= MOST_MEMORY_KIB:
         raise damaged("opening it would take more than it may")

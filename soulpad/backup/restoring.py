@@ -19,7 +19,7 @@ from lookaside.repository import Repository
 from lookaside.source import ChunkSource, FirstOf, Tally
 from lookaside.versions import Version, WholeImage, resolved
 from soulpad.backup.line import PARCEL, StoredVersion, newest_first, stored_version
-from soulpad.backup.trouble import disk_trouble
+from soulpad.backup.trouble import target_trouble
 from soulpad.base.durable import fsync_path, replace_durably
 from soulpad.base.errors import BadInput
 from soulpad.base.progress import Progress
@@ -71,7 +71,7 @@ def restore(
     if folder.exists():
         raise BadInput(f"{folder} is there already", "name a folder that is not there")
     staged = folder.with_name(f".{folder.name}.partial")
-    with disk_trouble(folder.parent, BadInput):
+    with target_trouble(folder.parent):
         shutil.rmtree(staged, ignore_errors=True)
         staged.mkdir()
         try:

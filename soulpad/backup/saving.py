@@ -18,13 +18,12 @@ from lookaside.extentmap import UNIT_BYTES, ZEROS
 from lookaside.making import VersionMaker
 from lookaside.manifest import Manifest, VersionName
 from lookaside.readable import Mapped
-from lookaside.repository import Repository
+from lookaside.repository import Repository, repository_trouble
 from lookaside.upload import uploading
 from lookaside.versions import Version, as_keyframe, chain_of, needs_keyframe, resolved
 from soulpad.backup.line import PARCEL, STICK, StoredVersion, newest_first, require_goes_on
 from soulpad.backup.seen import Seen, require_not_older
 from soulpad.backup.subject import Moment, Subject, require_whole
-from soulpad.backup.trouble import disk_trouble
 from soulpad.base.progress import Progress
 from soulpad.base.spans import Span, bytes_in, union
 from soulpad.store.checkpoint import MANIFEST_NAME, RAM_NAME
@@ -80,7 +79,7 @@ def back_up(subject: Subject, repository: Repository, seen: Seen, progress: Prog
     if newest and not branch:
         require_goes_on(newest, subject)
     require_whole(subject.current)
-    with disk_trouble(repository.root):
+    with repository_trouble(repository.root):
         return make_version(subject, repository, newest, saved, seen, progress)
 
 

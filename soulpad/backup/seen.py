@@ -38,7 +38,7 @@ class Seen:
         try:
             number, name = self._repositories()[domain_id.hex()][parcel]
             return int(number), VersionName(str(name))
-        except (KeyError, ValueError, TypeError):
+        except (KeyError, ValueError, TypeError, OverflowError):
             return None
 
     def note(self, domain_id: DomainId, parcel: str, number: int, name: VersionName) -> None:

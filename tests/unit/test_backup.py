@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lookaside.errors import ChunkMissing, CorruptChunk, DamagedManifest, NoRepository
+from lookaside.errors import ChunkMissing, CorruptChunk, DamagedManifest, RepositoryFailed
 from lookaside.repository import MANIFESTS, PACKS, Repository
 from lookaside.versions import KEYFRAME_EVERY
 from soulpad.backup import saving
@@ -219,7 +219,7 @@ def test_a_folder_that_cannot_be_written_is_said(
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr("os.fsync", read_only)
-    with pytest.raises(NoRepository, match="Read-only"):
+    with pytest.raises(RepositoryFailed, match="Read-only"):
         save(parcel.root, repository, tmp_path / "seen")
 
 

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from lookaside.errors import VersionTaken
 from lookaside.repository import Repository
+from soulpad.backup import saving
 from soulpad.backup.line import AnotherLine, OlderRepository
 from soulpad.backup.seen import Seen
+from soulpad.backup.subject import Subject
 from soulpad.store.layout import ParcelPaths
 
 from .backup_parcels import UUID, add_checkpoint, content_of, make_parcel, make_repository, restored, save
@@ -49,6 +52,25 @@ def test_a_stick_whose_line_another_one_left_is_refused_and_nothing_is_lost(
     for number, paths in ((1, other), (2, parcel)):
         folder = restored(repository, tmp_path / str(number), number)
         assert content_of(folder) == content_of(paths.checkpoint(2))
+
+
+def test_of_two_who_back_up_at_once_one_is_told_and_runs_it_again(
+    parcel: ParcelPaths, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(parcel.root, repository, tmp_path / "seen")
+    add_checkpoint(parcel, 1, 0)
+    made = saving.documents_of
+
+    def other_is_quicker(subject: Subject) -> dict[str, str]:
+        monkeypatch.setattr(saving, "documents_of", made)
+        save(parcel.root, repository, tmp_path / "other seen")
+        return made(subject)
+
+    monkeypatch.setattr(saving, "documents_of", other_is_quicker)
+    with pytest.raises(VersionTaken):
+        save(parcel.root, repository, tmp_path / "seen")
+    again = save(parcel.root, repository, tmp_path / "seen")
+    assert (again.made, again.version) == (False, 1)
 
 
 def test_a_stick_that_is_behind_is_told_that_it_is(parcel: ParcelPaths, repository: Repository, tmp_path: Path) -> None:
@@ -113,7 +135,17 @@ def test_an_older_copy_of_the_repository_is_noticed(
         save(parcel.root, Repository.open(copy.root, repository.domain), tmp_path / "seen")
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": "soulpad-seen/9"}', '{"repositories": 7}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        '{"format": "soulpad-seen/9"}',
+        '{"format": "soulpad-seen/1", "repositories": {"7": 7}}',
+        '{"repositories": 7}',
+    ],
+)
 def test_what_was_seen_is_needed_by_nobody(
     parcel: ParcelPaths, repository: Repository, tmp_path: Path, content: str
 ) -> None:

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from lookaside.keyring import Key, found_repository, open_repository
-from lookaside.repository import DESCRIPTION, Repository
+from lookaside.repository import DESCRIPTION, Repository, repository_trouble
 from soulpad.backup.mounted import subjects_in
 from soulpad.backup.saving import Saved, back_up
 from soulpad.backup.seen import seen_of_this_user
 from soulpad.backup.subject import Subject, Subjects
-from soulpad.backup.trouble import disk_trouble
 from soulpad.base.errors import BadInput, SoulpadError
 from soulpad.base.progress import Progress
 from soulpad.base.secrets import harden_process, require_strong
@@ -32,7 +31,7 @@ changed, and store what the repository has not. The session is part of it. Inter
 
 exit codes: 0 done, or nothing has changed; 12 wrong passphrase, 40 the repository is full, 51 the stick's store is
   damaged or was not closed in order, 75 no repository, 76 somebody else backed up meanwhile, 78 the repository has
-  another line of versions, 79 it is an older copy of itself"""
+  another line of versions, 79 it is an older copy of itself, 91 it cannot be read or written"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,7 +98,7 @@ def repository_at(root: Path, key: Key, bar: Progress) -> tuple[Repository, bool
     """The repository in a folder, and whether it had to be made."""
     if not root.parent.is_dir():
         raise BadInput(f"there is no folder {root.parent}", "is the disk mounted?")
-    with disk_trouble(root):
+    with repository_trouble(root):
         if (root / DESCRIPTION).exists():
             bar.step("Opening the repository")
             return open_repository(root, key), False

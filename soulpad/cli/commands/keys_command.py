@@ -8,8 +8,7 @@ from typing import Any
 
 from lookaside.keyring import Key, add, remove, slots, unlock
 from lookaside.keyslots import KeySlot, wrap
-from lookaside.repository import domain_id_of
-from soulpad.backup.trouble import disk_trouble
+from lookaside.repository import domain_id_of, repository_trouble
 from soulpad.base.errors import SoulpadError
 from soulpad.base.secrets import (
     harden_process,
@@ -50,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Adds or removes, then lists."""
     harden_process()
     root = arguments.repository
-    with disk_trouble(root):
+    with repository_trouble(root):
         domain_id = domain_id_of(root)
         if arguments.add or arguments.remove:
             domain = unlock(root, key_or_prompt(arguments, "the repository"))

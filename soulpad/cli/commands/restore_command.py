@@ -12,11 +12,10 @@ from builder.places import IMAGES
 from builder.restore import restore_parcel, restore_stick, stick_it_was
 from builder.store.luks import LuksSpec
 from lookaside.keyring import Key, open_repository
-from lookaside.repository import Repository
+from lookaside.repository import Repository, repository_trouble
 from soulpad.backup.line import StoredVersion
 from soulpad.backup.restoring import Traffic, choose
 from soulpad.backup.seen import require_not_older, seen_of_this_user
-from soulpad.backup.trouble import disk_trouble
 from soulpad.base.errors import BadInput, SoulpadError, UsageError
 from soulpad.base.secrets import (
     Secret,
@@ -77,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     harden_process()
     require_one_target(arguments)
     key = key_or_prompt(arguments, "the repository")
-    with disk_trouble(arguments.repository):
+    with repository_trouble(arguments.repository):
         repository = open_repository(arguments.repository, key)
         versions = chosen(repository, arguments.parcel, arguments.version)
     if not arguments.older_copy:

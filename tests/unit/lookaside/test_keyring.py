@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lookaside.domain import Domain
 from lookaside.errors import DamagedKeySlot, NoRepository
@@ -184,6 +186,31 @@ def test_what_is_no_slot_is_said_to_be_damaged(content: bytes) -> None:
         decode(content)
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(st.data())
+def test_whatever_stands_in_a_slot_it_is_one_or_said_to_be_none(data: st.DataObject) -> None:
+    fields: dict[str, Any] = json.loads(wrap(DOMAIN, KEY_FILE.secret, "key-file").encode())
+    fields.pop("check")
+    fields[data.draw(st.sampled_from(sorted(fields)))] = data.draw(JSON)
+    content = json.dumps(fields | {"check": check_of(compact(fields)).hex()}).encode()
+    try:
+        assert decode(content).wrapped
+    except (DamagedKeySlot, UnknownFormat):
+        return
+
+
+@given(st.binary())
+def test_any_bytes_are_a_slot_or_said_to_be_none(content: bytes) -> None:
+    with pytest.raises((DamagedKeySlot, UnknownFormat)):
+        decode(content)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -192,6 +219,8 @@ def test_what_is_no_slot_is_said_to_be_damaged(content: bytes) -> None:
         {"argon2id": {"memory_kib": 64, "passes": 1, "lanes": 64}},
         {"argon2id": {"memory_kib": -1, "passes": 1, "lanes": 1}},
         {"argon2id": {"memory_kib": 64}},
+        {"argon2id": {"memory_kib": float("inf"), "passes": 1, "lanes": 1}},
+        {"argon2id": {"memory_kib": "64", "passes": True, "lanes": 1}},
         {"argon2id": None},
         {"kind": "key-file"},
         {"kind": "a wink"},
