@@ -2,8 +2,8 @@
 
 The far computer is a network namespace whose link to the repository has ISR's four speeds; the jukebox is on its local
 network. The bytes of memory are as many as ISR's compressed image had (41 MB; Seamless mobility, sections 6.7 and 7.3,
-tables 6 and 10), and the seconds stand beside ISR's, which contain the launch of the virtual machine as well (some 10 s: table 5); ours are
-the check-out alone, proved and written. Needs root; leaves no namespace or file behind.
+tables 6 and 10). ISR's seconds contain the launch of the virtual machine as well (some 10 s: table 5); ours are the
+check-out alone, proved and written. Needs root; leaves no namespace or file behind.
 """
 
 from __future__ import annotations
