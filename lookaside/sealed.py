@@ -86,10 +86,11 @@ class Opened:
 
 
 def only(given: Iterator[Given], chunk_id: ChunkId, name: str) -> bytes:
-    """The one chunk that was asked for. Raises ChunkMissing, CorruptChunk."""
-    for found_id, content in given:
-        if found_id == chunk_id:
-            if isinstance(content, CorruptChunk):
-                raise content
-            return content
-    raise ChunkMissing(f"chunk {chunk_id.hex()[:12]} is not in {name}")
+    """The one chunk that was asked for, when all is given: an answer that is read to its end leaves a connection to be
+    used again. Raises ChunkMissing, CorruptChunk."""
+    content = dict(given).get(chunk_id)
+    if content is None:
+        raise ChunkMissing(f"chunk {chunk_id.hex()[:12]} is not in {name}")
+    if isinstance(content, CorruptChunk):
+        raise content
+    return content

@@ -67,9 +67,9 @@ class FirstOf:
 
     def get(self, chunk_id: ChunkId) -> bytes:
         """The chunk from the first source that has it whole. Raises ChunkMissing when none has."""
-        for _, content in self.get_many([chunk_id]):
-            if isinstance(content, bytes):
-                return content
+        content = dict(self.get_many([chunk_id])).get(chunk_id)
+        if isinstance(content, bytes):
+            return content
         raise missing(chunk_id, self.sources, self._troubled())
 
     def get_many(self, ids: Sequence[ChunkId]) -> Iterator[Given]:

@@ -57,10 +57,11 @@ def newest(tree: Tree, parcel: str) -> VersionName | None:
 def base_named(place: HasManifests, domain: Domain, name: VersionName) -> PublicBase:
     """That version as a base. Raises SourceUnusable, DamagedManifest, ForeignDomain, UnknownFormat."""
 
-    def load(wanted: VersionName) -> Manifest:
-        encoded = place.manifest(wanted)
-        if version_name(encoded) != wanted:
-            raise DamagedManifest(f"The manifest of version {wanted[:12]} was altered.", "use another copy of it")
-        return decode_manifest(domain, encoded)
+    return base_of(domain, resolved(name, lambda wanted: proved_manifest(domain, wanted, place.manifest(wanted))))
 
-    return base_of(domain, resolved(name, load))
+
+def proved_manifest(domain: Domain, name: VersionName, encoded: bytes) -> Manifest:
+    """The manifest of that name, if the bytes are it. Raises DamagedManifest, ForeignDomain, UnknownFormat."""
+    if version_name(encoded) != name:
+        raise DamagedManifest(f"The manifest of version {name[:12]} was altered.", "use another copy of it")
+    return decode_manifest(domain, encoded)

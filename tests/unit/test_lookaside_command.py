@@ -7,13 +7,13 @@ import json
 import os
 import signal
 from pathlib import Path
-from threading import Timer
 
 import pytest
 
 from lookaside.index import INDEX_FILE
 from lookaside.jukebox import finding
 from lookaside.jukebox.finding import Found
+from lookaside.jukebox.server import JukeboxServer
 from lookaside.media.pressing import escaped, require_raw, xorriso_argv
 from soulpad.base.errors import BadInput
 from soulpad.cli.commands import lookaside_command
@@ -64,17 +64,22 @@ def test_what_cannot_be_done_is_said_with_its_code(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_jukebox_is_ended_in_order_by_either_signal(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], number: signal.Signals
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     here = scene(tmp_path / "scene")
-    ending = Timer(0.5, os.kill, (os.getpid(), number))
-    ending.start()
+    real, before = JukeboxServer.service_actions, signal.getsignal(signal.SIGTERM)
+
+    def end_while_it_serves(server: JukeboxServer) -> None:
+        real(server)
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(JukeboxServer, "service_actions", end_while_it_serves)
     argv = ["lookaside", "serve", str(here.root), "--port", "0", "--name", "[library]", "--quiet-network", "--json"]
     assert main(argv) == 0
     shown = capsys.readouterr()
     assert json.loads(shown.out)["chunks"] == CHUNKS
     assert "[library]: " in shown.err and "ended" in shown.err
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_jukeboxes_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import signal
 import socket
 from collections.abc import Iterator
@@ -79,7 +78,6 @@ def serve(arguments: argparse.Namespace) -> int:
 
     if not 0 <= arguments.port < 1 << 16:
         raise UsageError(f"{arguments.port} is no port", "give one from 1 to 65535")
-    logging.getLogger("soulpad").setLevel(logging.DEBUG if arguments.verbose else logging.WARNING)
     catalogue = Catalogue(arguments.folders, manifests=arguments.manifests)
     with JukeboxServer(catalogue, arguments.name, arguments.port) as server, ended_by_sigterm():
         if arguments.json:

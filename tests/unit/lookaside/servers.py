@@ -12,7 +12,8 @@ from lookaside.jukebox.catalogue import Catalogue
 from lookaside.jukebox.client import Jukebox
 from lookaside.jukebox.server import JukeboxServer, Limits
 
-PATIENCE_SECONDS = 0.3
+SHORT_SECONDS = 0.3
+LONG_SECONDS = 60.0  # for who is to answer, on a busy machine
 
 Behaviour = Callable[[socket.socket, Event], None]  # what to do with a connection until the event
 
@@ -32,11 +33,11 @@ def serving(*folders: Path, manifests: bool = False, limits: Limits | None = Non
 
 
 def client_of(server: JukeboxServer, address: str = "127.0.0.1") -> Jukebox:
-    return Jukebox([address], server.server_port)
+    return Jukebox([address], server.server_port, patience_seconds=LONG_SECONDS)
 
 
 @contextmanager
-def behaving(behaviour: Behaviour) -> Iterator[Jukebox]:
+def behaving(behaviour: Behaviour, patience_seconds: float = LONG_SECONDS) -> Iterator[Jukebox]:
     """A client of a server that does the same with every connection."""
     over = Event()
     listener = socket.create_server(("127.0.0.1", 0))
@@ -44,7 +45,7 @@ def behaving(behaviour: Behaviour) -> Iterator[Jukebox]:
     thread = Thread(target=accept, args=(listener, behaviour, over))
     thread.start()
     try:
-        yield Jukebox(["127.0.0.1"], listener.getsockname()[1], patience_seconds=PATIENCE_SECONDS)
+        yield Jukebox(["127.0.0.1"], listener.getsockname()[1], patience_seconds=patience_seconds)
     finally:
         over.set()
         thread.join()

@@ -19,6 +19,7 @@ from lookaside.jukebox.server import JukeboxServer, Limits
 from lookaside.manifest import VersionName
 from lookaside.publickey import PUBLIC_KEY_FILE, encode_public_key
 from lookaside.sealed import Opened, sealed_chunk
+from lookaside.source import FirstOf
 
 from .scene import CHUNKS, CONTENT, NOISE, OTHER_DOMAIN, Scene, scene, stored
 from .servers import client_of, serving
@@ -63,6 +64,17 @@ def test_all_chunks_come_in_one_request_over_one_connection(here: Scene, server:
     assert len(list(client.find(here.version.chunks))) == CHUNKS
     assert kept and client._exchange._kept and kept[0] is client._exchange._kept[0]
     assert client.received_bytes > 2 * len(set(NOISE[:5])) * len(NOISE[0])
+
+
+def test_chunks_asked_for_one_by_one_come_over_one_connection_too(here: Scene, server: JukeboxServer) -> None:
+    client = client_of(server)
+    source = FirstOf([Opened(client, DOMAIN)])
+    connections = set()
+    for chunk_id in here.version.chunks:
+        source.get(chunk_id)
+        assert client._exchange._kept
+        connections.add(id(client._exchange._kept[0]))
+    assert len(connections) == 1
 
 
 def test_more_chunks_than_a_request_takes_are_asked_for_in_several(

@@ -20,6 +20,8 @@ from lookaside.sealed import Opened, SealedChunk
 
 from .scene import CHUNKS, CONTENT, NOISE, OTHER_DOMAIN, Scene, scene
 from .servers import (
+    LONG_SECONDS,
+    SHORT_SECONDS,
     Behaviour,
     answering,
     behaving,
@@ -66,10 +68,15 @@ BAD: dict[str, tuple[Behaviour, str]] = {
 }
 
 
+def patience_for(name: str) -> float:
+    """Little with those that would take it all."""
+    return SHORT_SECONDS if BAD[name][1] == "in time" else LONG_SECONDS
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_a_jukebox_that_behaves_badly_is_given_up_and_the_rest_comes_from_elsewhere(here: Scene, name: str) -> None:
     behaviour, complaint = BAD[name]
-    with behaving(behaviour) as client:
+    with behaving(behaviour, patience_for(name)) as client:
         with pytest.raises(SourceUnusable) as caught:
             list(client.find(here.version.chunks))
         assert re.search(complaint, caught.value.message)
@@ -79,7 +86,7 @@ def test_a_jukebox_that_behaves_badly_is_given_up_and_the_rest_comes_from_elsewh
 
 @pytest.mark.parametrize("name", BAD)
 def test_what_it_says_of_itself_is_not_waited_for_either(name: str) -> None:
-    with behaving(BAD[name][0]) as client, pytest.raises(SourceUnusable):
+    with behaving(BAD[name][0], patience_for(name)) as client, pytest.raises(SourceUnusable):
         client.info()
 
 

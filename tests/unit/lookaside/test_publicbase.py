@@ -40,6 +40,7 @@ from lookaside.repository import Repository
 from lookaside.source import FirstOf
 from lookaside.versions import Version, as_keyframe, resolved
 from soulpad.base.errors import UnknownFormat
+from tests.unit.test_docs import named, page, section
 
 from .scene import CHUNKS, CONTENT, NOISE, Scene, noise, scene, stored
 from .servers import client_of, serving
@@ -200,6 +201,13 @@ def test_a_key_file_that_makes_no_sense_is_said(content: bytes) -> None:
 def test_a_key_file_of_another_format_is_refused() -> None:
     with pytest.raises(UnknownFormat):
         decode_public_key(encode_public_key(PUBLIC).replace(b"key/1", b"key/2"))
+
+
+def test_the_page_describes_exactly_the_fields_that_are_written() -> None:
+    text = page("formats/public-base.md")
+    base = PublicBase(PUBLIC, VersionName(""), ())
+    assert named(section(text, "## soulpad-public-key.json")) == set(json.loads(encode_public_key(PUBLIC)))
+    assert named(section(text, "## The document public-base")) == set(json.loads(note_of([], {}, base)))
 
 
 def test_noting_names_chunks_as_ever() -> None:
