@@ -89,7 +89,7 @@ class Hypervisor:
             raise MachineFailed(
                 f"the virtual machine did not start: {reason_of(str(error))}", "the session is kept as it was"
             ) from error
-        return RunningMachine(domain)
+        return RunningMachine(domain, self._root / "log" / "qemu" / f"{domain.name()}.log")
 
     def vmm_version(self) -> str:
         """QEMU's version as ``MAJOR.MINOR.MICRO``."""
@@ -115,8 +115,9 @@ class Hypervisor:
 class RunningMachine:
     """A started domain, paused or not."""
 
-    def __init__(self, domain: Any) -> None:
+    def __init__(self, domain: Any, log_file: Path | None = None) -> None:
         self._domain = domain
+        self._log_file = log_file  # what QEMU says before it ends, and nobody else knows
         self.resumed = False  # whether it goes on with a state of earlier, instead of from its reset vector
 
     def resume(self) -> None:
@@ -203,7 +204,8 @@ class RunningMachine:
         try:
             answer = json.loads(libvirt_qemu.qemuMonitorCommand(self._domain, request, 0))
         except libvirt.libvirtError as error:
-            raise CannotResume(f"QEMU ended at {command}: {reason_of(str(error))}", "nothing was changed") from error
+            reason = last_words(self._log_file) or reason_of(str(error))
+            raise CannotResume(f"QEMU ended at {command}: {reason}", "nothing was changed") from error
         if "error" in answer:
             raise CannotResume(f"QEMU refused {command}: {answer['error']['desc']}", "nothing was changed")
         return dict(answer["return"])
@@ -217,11 +219,24 @@ def _lost(error: libvirt.libvirtError) -> MachineFailed:
     )
 
 
+def last_words(log_file: Path | None) -> str:
+    """QEMU's last complaint in its log, or an empty text."""
+    try:
+        lines = log_file.read_text(errors="replace").splitlines() if log_file else []
+    except OSError:
+        lines = []
+    return (complaints_in(lines) or [""])[-1]
+
+
 def reason_of(message: str) -> str:
-    """The part of a libvirt error that a person can use: QEMU's last complaint if there is one."""
+    """The part of a libvirt error that a person can use: QEMU's complaints if there are any."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    complaints = [line.split("qemu-system-x86_64:", 1)[1].strip() for line in lines if "qemu-system-x86_64:" in line]
-    return "; ".join(complaints) if complaints else (lines[-1] if lines else "no reason given")
+    return "; ".join(complaints_in(lines)) or (lines[-1] if lines else "no reason given")
+
+
+def complaints_in(lines: list[str]) -> list[str]:
+    """What QEMU says in lines of its log that begin with its name."""
+    return [line.split("qemu-system-x86_64:", 1)[1].strip() for line in lines if "qemu-system-x86_64:" in line]
 
 
 def _run_events() -> None:

@@ -100,3 +100,21 @@ def test_a_machine_counts_as_resumed_once_its_state_is_loaded(hypervisor: Any, d
     domain.answers["query-migrate"] = {"return": {"status": "completed"}}
     machine.load_device_state(Path("state"))
     assert machine.resumed
+
+
+def test_a_machine_that_ended_is_told_of_with_its_last_words(
+    hypervisor: Any, domain: FakeDomain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(_domain: FakeDomain, _request: str, _flags: int) -> str:
+        raise LibvirtError("Unable to read from monitor: Connection reset by peer")
+
+    monkeypatch.setattr(hypervisor.libvirt_qemu, "qemuMonitorCommand", gone)
+    log = tmp_path / "parcel.log"
+    machine = hypervisor.RunningMachine(domain, log)
+    with pytest.raises(CannotResume, match="Unable to read from monitor"):
+        machine.load_device_state(Path("state"))
+    log.write_text(
+        "2026-11-21 starting up\nqemu-system-x86_64: not enough of it\nqemu-system-x86_64: it is over\n2026\n"
+    )
+    with pytest.raises(CannotResume, match="it is over"):
+        machine.load_device_state(Path("state"))
