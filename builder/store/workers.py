@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from typing import cast
 
@@ -32,7 +33,8 @@ def in_processes(work: Work, pieces: Sequence[tuple[int, int]], progress: Progre
             reader, writer = _fork.Pipe(duplex=False)
             readers.append(reader)
             process = _fork.Process(target=_worker, args=(work, pieces[index::workers], writer, tuple(readers)))
-            process.start()
+            with sigterm_held_back():
+                process.start()
             processes.append(process)
             writer.close()  # so that the end of the worker is the end of its pipe
         _gather(readers, total_bytes, progress)
@@ -42,6 +44,17 @@ def in_processes(work: Work, pieces: Sequence[tuple[int, int]], progress: Progre
             process.join()
         for reader in readers:
             reader.close()
+
+
+@contextmanager
+def sigterm_held_back() -> Iterator[None]:
+    """A process that is begun in the block gets a SIGTERM only once it has let go of our handler for it, which might
+    swallow it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _gather(readers: Sequence[Connection], total_bytes: int, progress: Progress) -> None:
@@ -71,6 +84,7 @@ def _receive(reader: Connection) -> int | None:
 def _worker(work: Work, pieces: Sequence[tuple[int, int]], writer: Connection, readers: Sequence[Connection]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us in order
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     for reader in readers:
         reader.close()  # so that we notice when the parent is gone
     try:

@@ -6,7 +6,9 @@ import errno
 import multiprocessing
 import os
 import signal
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,6 +49,33 @@ def test_a_workers_error_is_raised_with_its_hint_and_the_rest_is_ended() -> None
         in_processes(work, PIECES, Silent())
     assert caught.value.hint == "fetch the other half"
     assert not multiprocessing.active_children()
+
+
+def test_a_worker_that_is_slow_to_begin_is_ended_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the program has a handler of its own, which the worker would inherit."""
+    set_handler, ours = signal.signal, tmp_path / str(os.getpid())
+
+    def slowly_but_once(number: int, handler: Any) -> Any:
+        try:
+            (tmp_path / "first").symlink_to(str(os.getpid()))
+        except FileExistsError:
+            time.sleep(0 if (tmp_path / "first").readlink().name == str(os.getpid()) else 0.5)
+        return set_handler(number, handler)
+
+    def work(_: tuple[int, int]) -> None:
+        if (tmp_path / "first").readlink().name == str(os.getpid()):
+            raise BadImage("half an image")
+        signal.pause()
+
+    before = set_handler(signal.SIGTERM, lambda _number, _frame: ours.touch())
+    monkeypatch.setattr(signal, "signal", slowly_but_once)
+    try:
+        with pytest.raises(BadImage):
+            in_processes(work, PIECES, Silent())
+    finally:
+        set_handler(signal.SIGTERM, before)
+    assert not multiprocessing.active_children()
+    assert not ours.exists(), "a worker's end is nothing that our handler hears of"
 
 
 def test_an_os_error_keeps_its_number() -> None:
