@@ -30,7 +30,8 @@ def suspend_figures(parcel: Parcel, suspended: Measurement) -> Figures:
     manifest = parcel.current()
     assert manifest.parent is not None and manifest.suspended
     before, after = parcel.paths.checkpoint(manifest.parent), parcel.paths.checkpoint(manifest.generation)
-    changed, written = changed_bytes(before / RAM_NAME, after / RAM_NAME), suspended.traffic.written_bytes
+    changed, emptied = changed_bytes(before / RAM_NAME, after / RAM_NAME)
+    written = suspended.traffic.written_bytes
     disks = [disk_name(index) for index in range(len(manifest.disk_bytes))]
     into = {
         "memory_bytes": unshared_bytes(before / RAM_NAME, after / RAM_NAME),
@@ -41,6 +42,7 @@ def suspend_figures(parcel: Parcel, suspended: Measurement) -> Figures:
         "suspend_seconds": suspended.seconds,
         "suspend_written_bytes": written,
         "changed_bytes": changed,
+        "emptied_bytes": emptied,
         "allowed_bytes": allowed_bytes(changed),
         "suspend_written_into": into | {"all_else_bytes": max(0, written - sum(into.values()))},
     }
@@ -77,13 +79,21 @@ def shift(extent: Extent) -> int:
     return extent.physical_bytes - extent.logical_bytes
 
 
-def changed_bytes(before: Path, after: Path) -> int:
-    """Two files of one size: the bytes of all pages that differ."""
-    changed = 0
+def changed_bytes(before: Path, after: Path) -> tuple[int, int]:
+    """Two files of one size: the bytes of all pages that differ, and of those among them that are zeros now. What the
+    guest's kernel gave back is a hole then, for which nothing is written."""
+    changed = emptied = 0
     with before.open("rb") as one, after.open("rb") as other:
         while block := one.read(MIB):
             beside = other.read(MIB)
-            if block != beside:
-                pages = range(0, len(block), PAGE_BYTES)
-                changed += sum(block[at : at + PAGE_BYTES] != beside[at : at + PAGE_BYTES] for at in pages)
-    return changed * PAGE_BYTES
+            if block == beside:
+                continue
+            starts = range(0, len(block), PAGE_BYTES)
+            pages = [
+                beside[at : at + PAGE_BYTES]
+                for at in starts
+                if block[at : at + PAGE_BYTES] != beside[at : at + PAGE_BYTES]
+            ]
+            changed += len(pages)
+            emptied += sum(not any(page) for page in pages)
+    return changed * PAGE_BYTES, emptied * PAGE_BYTES

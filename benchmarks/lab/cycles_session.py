@@ -135,11 +135,12 @@ def checkpoint_beside(guest: Guest, smooth_extents: int) -> Figures:
     staged = live.begin_checkpoint(parcel, parcel.next_generation())
     for name in live.running_files(parcel):
         fsync_path(parcel.paths.live / name)
-    memory = live.clone_ahead(parcel, staged)
+    begun = live.clone_ahead(parcel, staged)
     with guest.store.measured() as paused:
         save_state(staged)
-        live.clone_live_into(parcel, staged, memory)
+        completed = live.complete_clones(begun)
     with guest.store.measured() as committed:
+        live.make_holes(completed)
         generation = live.commit_beside(parcel, staged, manifest_of(guest, staged, "while-running"))
         live.note_generation(parcel, generation)
     with guest.store.measured() as smoothed:

@@ -32,6 +32,7 @@ TITLES = {
     "suspend_seconds": "suspend",
     "suspend_written_bytes": "written by it",
     "changed_bytes": "memory that had changed",
+    "emptied_bytes": "of that, zeros now",
     "allowed_bytes": "so it might have written",
     "suspend_after_work_seconds": "suspend after work",
     "suspend_after_work_written_bytes": "written by it",

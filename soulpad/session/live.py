@@ -21,10 +21,9 @@ from pathlib import Path
 
 from soulpad.base.durable import fsync_path, replace_durably, write_durably
 from soulpad.base.errors import SoulpadError, StoreDamaged
-from soulpad.base.reflink import clone
-from soulpad.base.spans import Span
-from soulpad.session import memoryclone
-from soulpad.session.memoryclone import MemoryClone
+from soulpad.base.reflink import clone, clone_range
+from soulpad.session import cloneahead
+from soulpad.session.cloneahead import CloneAhead
 from soulpad.session.parcels import LIVE_FORMAT, LiveRecord, Parcel
 from soulpad.store import document
 from soulpad.store.checkpoint import (
@@ -138,18 +137,27 @@ def removed_on_failure(staged: Path) -> Iterator[None]:
         raise
 
 
-def clone_ahead(parcel: Parcel, staged: Path) -> MemoryClone:
-    """Clones what is not dirty of RAM while the VM runs, so that ``clone_live_into`` has little to do."""
-    return memoryclone.begin(parcel.paths.live / RAM_NAME, staged / RAM_NAME)
+def clone_ahead(parcel: Parcel, staged: Path) -> list[CloneAhead]:
+    """Clones what is not dirty of disks and RAM while the VM runs, so that ``complete_clones`` has little to do. RAM,
+    which changes most, comes last."""
+    names = [*running_disks(parcel), RAM_NAME]
+    return [cloneahead.begin(parcel.paths.live / name, staged / name) for name in names]
 
 
-def clone_live_into(parcel: Parcel, staged: Path, memory: MemoryClone) -> list[Span]:
-    """Completes RAM and clones the disks as they are now. The VM must stand still, with its block I/O drained: a direct
-    read in flight would change the clone after it was made. Returns the holes that RAM's clone is to get."""
-    holes = memoryclone.complete(memory)
-    for name in running_disks(parcel):
-        clone(parcel.paths.live / name, staged / name)
-    return holes
+def complete_clones(begun: list[CloneAhead]) -> list[CloneAhead]:
+    """Makes the clones what disks and RAM are now, but for holes. The VM must stand still, with its block I/O drained:
+    a direct read in flight would change a clone after it was made."""
+    *disks, memory = begun
+    return [
+        cloneahead.complete(memory, cloneahead.copied),
+        *(cloneahead.complete(disk, clone_range) for disk in disks),
+    ]
+
+
+def make_holes(completed: list[CloneAhead]) -> None:
+    """Gives the clones the holes that disks and RAM had; the VM may run."""
+    for one in completed:
+        cloneahead.make_holes(one)
 
 
 def hand_on_working_set(parcel: Parcel, staged: Path) -> None:

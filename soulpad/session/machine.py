@@ -15,7 +15,7 @@ from soulpad.base.durable import fsync_path
 from soulpad.base.errors import CannotResume, SoulpadError, SuspendFailed
 from soulpad.base.pagecache import unwritten_bytes
 from soulpad.base.units import MIB
-from soulpad.session import live, memoryclone, retention, space, workingset
+from soulpad.session import live, retention, space, workingset
 from soulpad.session.parcels import LiveRecord, Parcel
 from soulpad.session.periodic import GuestTooBusy
 from soulpad.session.report import command_line_value, report
@@ -124,8 +124,8 @@ def boot_live(parcel: Parcel, hypervisor: Hypervisor, pc: ThisPc, clock: StageCl
 def checkpoint(running: RunningParcel, clock: StageClock, *, can_wait: bool = False) -> int:
     """Makes a checkpoint while the session goes on; returns its generation once it is durable and current.
 
-    The VM stands still only while its device state is saved, its disks are cloned and what is still dirty of its memory
-    is copied: the rest is written and cloned before that, and all is made durable after it. Raises SoulpadError, among
+    The VM stands still only while its device state is saved and what was changed meanwhile is brought into the clones:
+    memory and disks are written and cloned before that, and all is made durable after it. Raises SoulpadError, among
     them GuestTooBusy if it ``can_wait`` for a calmer guest; the session goes on then too.
     """
     parcel = running.parcel
@@ -134,13 +134,13 @@ def checkpoint(running: RunningParcel, clock: StageClock, *, can_wait: bool = Fa
         touch_for_vm(staged / DEVICE_STATE_NAME)
         if flush_ahead(parcel) > bearable_bytes(memory_facts()["available_mib"]) and can_wait:
             raise GuestTooBusy("the guest writes faster than the stick", "it is tried again in a minute")
-        memory = live.clone_ahead(parcel, staged)
+        begun = live.clone_ahead(parcel, staged)
         clock.done("flush ahead")
         with standing_still(running.machine):
             running.machine.save_device_state(staged / DEVICE_STATE_NAME)
-            holes = live.clone_live_into(parcel, staged, memory)
+            completed = live.complete_clones(begun)
         clock.done("VM stopped")
-        memoryclone.make_holes(memory, holes)
+        live.make_holes(completed)
         live.hand_on_working_set(parcel, staged)
         generation = live.commit_beside(parcel, staged, suspended_manifest(running, staged, "while-running"))
     running.generation = generation

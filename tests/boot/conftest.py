@@ -8,13 +8,11 @@ from typing import Any
 
 import pytest
 
-from builder.create import StickSpec, create_stick
-from builder.guest.parcels import ParcelRequest
 from demo import evidence
-from demo.walk import FOLDER, HOST, LABORATORY, LUKS, PASSPHRASE, walk_key, walk_with_a_retry
+from demo.walk import FOLDER, walk_key, walk_with_a_retry
 from soulpad.base.progress import Silent
-from soulpad.base.secrets import Secret
-from soulpad.base.units import GIB, MIB
+from soulpad.base.units import GIB
+from tests.boot.sticks import unused_stick
 
 
 @pytest.fixture(scope="session")
@@ -31,10 +29,4 @@ def walked() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def stick(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A stick of 3 GiB whose parcel is an empty disk with a boot signature. It stays as it is."""
-    folder = tmp_path_factory.mktemp("stick")
-    guest = folder / "guest.img"
-    guest.write_bytes(bytes(510) + b"\x55\xaa")
-    with guest.open("r+b") as file:
-        file.truncate(64 * MIB)
-    spec = StickSpec(3 * GIB, (ParcelRequest("work", guest, 512),), HOST, "us", LUKS, LABORATORY)
-    return create_stick(folder / "stick.img", spec, Secret(PASSPHRASE.encode()), None, Silent()).image
+    return unused_stick(tmp_path_factory.mktemp("stick"), 3 * GIB, 512)

@@ -86,11 +86,19 @@ def end_in_order() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
 
 
+def interrupt_once(*_: object) -> None:
+    """Ends the run in order; who asks once more while that goes on is not heard."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main(argv: Sequence[str]) -> int:
     """Returns 0 when all came as it had to, 1 when something did not, or an error's code (docs/exit-codes.md)."""
     arguments = parser().parse_args(argv)
     try:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, interrupt_once)
+        signal.signal(signal.SIGINT, interrupt_once)
         report, text = at_a_small_pc(arguments.small_pc) if arguments.small_pc else between_pairs(arguments)
     except SoulpadError as error:
         return complain(error)

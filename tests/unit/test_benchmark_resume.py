@@ -155,8 +155,9 @@ def test_changed_memory_is_counted_in_pages_of_the_guest(tmp_path: Path) -> None
     before.write_bytes(content)
     content[5] = content[4095] = content[2 * MIB] = content[-1] = 1
     after.write_bytes(content)
-    assert changed_bytes(before, after) == 3 * 4096
-    assert changed_bytes(after, after) == 0
+    assert changed_bytes(before, after) == (3 * 4096, 0)
+    assert changed_bytes(after, before) == (3 * 4096, 3 * 4096)
+    assert changed_bytes(after, after) == (0, 0)
     assert allowed_bytes(1_000_000) == 3_100_000
 
 

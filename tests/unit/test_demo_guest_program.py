@@ -268,6 +268,31 @@ def test_work_of_another_size_begins_with_memory_and_file_of_that_size(tmp_path:
     assert (tmp_path / "home/work").stat().st_size == MIB
 
 
+def test_browsing_goes_on_beside_everything_else_and_says_each_round(tmp_path: Path) -> None:
+    guest = Guest(tmp_path)
+    guest.next("done")
+    guest.say("browse 6 1")
+    assert guest.next("done")["result"] == "browsing"
+    rounds = [guest.next("round") for _ in range(3)]
+    assert [one["number"] for one in rounds] == [1, 2, 3] and all(one["ok"] for one in rounds)
+    guest.say("verify")
+    assert guest.next("done")["result"] == "2 MiB are as they were"
+    guest.say("browse 3 1")
+    assert guest.next("done")["result"] == "browsing"
+    assert guest.next("round")["number"] == 1
+
+
+def test_rounds_that_nobody_reads_do_not_crowd_out_an_answer(tmp_path: Path) -> None:
+    guest = Guest(tmp_path)
+    guest.next("done")
+    guest.say("browse 3 1")
+    assert guest.next("done")["result"] == "browsing"
+    for _ in range(300):
+        guest.soul.turn()
+    guest.say("verify")
+    assert guest.next("done")["result"] == "2 MiB are as they were"
+
+
 def test_work_that_cannot_be_done_is_answered_and_survived(tmp_path: Path) -> None:
     (tmp_path / "home/work").mkdir(parents=True)
     guest = Guest(tmp_path)

@@ -42,7 +42,7 @@ def checkpoint(parcel: Parcel) -> None:
     """As the machine does it, and as QEMU saves into it."""
     staged = live.begin_checkpoint(parcel, NEW)
     (staged / DEVICE_STATE_NAME).write_bytes(content(NEW, STATE_BYTES))
-    live.clone_live_into(parcel, staged, live.clone_ahead(parcel, staged))
+    live.make_holes(live.complete_clones(live.clone_ahead(parcel, staged)))
     write_disk_and_ram(parcel, LATER)
     live.commit_beside(parcel, staged, manifest_of(NEW))
     live.note_generation(parcel, NEW)
@@ -124,7 +124,7 @@ def test_a_checkpoint_s_files_are_durable_before_its_manifest_and_that_before_it
     parcel = running(tmp_path)
     staged = live.begin_checkpoint(parcel, NEW)
     (staged / DEVICE_STATE_NAME).write_bytes(content(NEW, STATE_BYTES))
-    live.clone_live_into(parcel, staged, live.clone_ahead(parcel, staged))
+    live.make_holes(live.complete_clones(live.clone_ahead(parcel, staged)))
     with durable_steps() as seen:
         live.commit_beside(parcel, staged, manifest_of(NEW))
     names, manifest = set(expected_files(manifest_of(NEW))), f".{MANIFEST_NAME}.partial -> {MANIFEST_NAME}"
@@ -146,7 +146,7 @@ def test_a_clone_that_fails_leaves_the_session_and_the_checkpoints_alone(tmp_pat
     staged = live.begin_checkpoint(parcel, NEW)
     (parcel.paths.live / RAM_NAME).unlink()
     with pytest.raises(FileNotFoundError):
-        live.clone_live_into(parcel, staged, live.clone_ahead(parcel, staged))
+        live.make_holes(live.complete_clones(live.clone_ahead(parcel, staged)))
     assert parcel.generations() == [OLD]
     require_whole(parcel, OLD)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from soulpad.base.errors import CannotResume, SoulpadError
-from soulpad.session import live, memoryclone, retention
+from soulpad.session import cloneahead, live, retention
 from soulpad.session.parcels import Parcel
 from soulpad.session.periodic import GuestTooBusy
 from soulpad.session.stages import StageClock
@@ -126,7 +126,7 @@ def test_what_is_dirty_is_written_before_the_machine_stands_still_and_made_durab
 ) -> None:
     noted(hypervisor, monkeypatch, os, "fsync")
     for target, name in (
-        (memoryclone, "clone"),
+        (cloneahead, "clone"),
         (live, "clone"),
         (live, "commit_beside"),
         (live, "note_generation"),
@@ -202,8 +202,8 @@ def test_a_checkpoint_that_fails_leaves_the_old_one_current_and_the_session_runn
     checkpoint: Callable[[], int],
     step: str,
 ) -> None:
-    for name in ("clone", "commit_beside", "set_current"):
-        noted(hypervisor, monkeypatch, live, name)
+    for target, name in ((cloneahead, "clone"), (live, "commit_beside"), (live, "set_current")):
+        noted(hypervisor, monkeypatch, target, name)
     before = files_in(parcel.paths.checkpoint(OLD))
     hypervisor.failures[step] = CannotResume(f"{step} failed", "nothing was changed")
     with pytest.raises(SoulpadError, match=f"{step} failed"):
@@ -225,8 +225,8 @@ def test_a_checkpoint_that_fails_leaves_no_clones_that_would_make_the_guests_wri
     checkpoint: Callable[[], int],
     step: str,
 ) -> None:
-    for name in ("clone", "commit_beside"):
-        noted(hypervisor, monkeypatch, live, name)
+    for target, name in ((cloneahead, "clone"), (live, "commit_beside")):
+        noted(hypervisor, monkeypatch, target, name)
     hypervisor.failures[step] = OSError(28, "No space left on device")
     with pytest.raises(OSError, match="No space left"):
         checkpoint()

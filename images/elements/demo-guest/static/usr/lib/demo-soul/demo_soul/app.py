@@ -149,7 +149,7 @@ class Soul:
                 return
         if self._browsing:  # it checks its own memory, and must not wait for the processor
             self._browse(self._browsing)
-            while time.monotonic() < deadline:
+            while self._round and time.monotonic() < deadline:
                 self._browse(self._browsing)
         elif self._trickle_due_mib > 0:
             self._trickle_due_mib -= 1
@@ -163,7 +163,8 @@ class Soul:
         except StopIteration as end:
             self._round = None
             seconds = round(time.monotonic() - self._round_began, 3)
-            self._tell({"round": {"number": browsing.rounds, "seconds": seconds, "ok": end.value}})
+            if not self._serial.waiting:  # where nobody reads as fast, answers must not be crowded out
+                self._tell({"round": {"number": browsing.rounds, "seconds": seconds, "ok": end.value}})
 
     def _finish(self, job: Job, returned: str | None) -> None:
         result = returned or job.result

@@ -14,7 +14,7 @@ from soulpad.base.durable import fsync_path
 from soulpad.base.extents import shared_and_own
 from soulpad.base.pagecache import PAGE_BYTES, unwritten, unwritten_bytes
 from soulpad.base.spans import both, bytes_in
-from soulpad.session import memoryclone
+from soulpad.session import cloneahead
 
 PAGES = 300
 
@@ -71,12 +71,12 @@ def test_a_kernel_that_cannot_say_what_is_dirty_has_the_memory_copied_whole(
     monkeypatch.setattr(pagecache, "_counts", cannot_say)
     memory, copy = tmp_path / "memory", tmp_path / "copy"
     memory.write_bytes(b"as it was when the copy was begun")
-    begun = memoryclone.begin(memory, copy)
+    begun = cloneahead.begin(memory, copy)
     assert begun.left_out is None
     memory.write_bytes(b"as it is when the machine stands still")
     with memory.open("rb") as file:
         assert unwritten_bytes(file.fileno()) == 0
-    memoryclone.make_holes(begun, memoryclone.complete(begun))
+    cloneahead.make_holes(cloneahead.complete(begun))
     assert copy.read_bytes() == b"as it is when the machine stands still"
 
 
@@ -86,14 +86,14 @@ def test_a_disk_that_fails_is_not_taken_for_a_kernel_that_cannot(
 ) -> None:
     memory = tmp_path / "memory"
     memory.write_bytes(bytes(PAGE_BYTES))
-    begun = memoryclone.MemoryClone(memory, tmp_path / "copy", [(0, PAGE_BYTES)])
+    begun = cloneahead.CloneAhead(memory, tmp_path / "copy", [(0, PAGE_BYTES)])
 
     def failing(_descriptor: int, _length: int) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(memoryclone, "unwritten", failing)
+    monkeypatch.setattr(cloneahead, "unwritten", failing)
     with pytest.raises(OSError, match=os.strerror(errno.EIO)):
-        memoryclone.begin(memory, tmp_path / "copy") if step == "begin" else memoryclone.complete(begun)
+        cloneahead.begin(memory, tmp_path / "copy") if step == "begin" else cloneahead.complete(begun)
 
 
 def test_a_hole_is_neither_shared_nor_own(tmp_path: Path) -> None:

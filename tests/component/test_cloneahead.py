@@ -1,4 +1,4 @@
-"""The memory of something that never stops writing, on a real XFS: its clone is of one moment, to the byte."""
+"""Memory and disk of something that never stops writing, on a real XFS: a clone is of one moment, to the byte."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from soulpad.base.durable import fsync_path
 from soulpad.base.extents import punch, shared_and_own
 from soulpad.base.reflink import clone
 from soulpad.base.run import start
-from soulpad.base.spans import bytes_in
+from soulpad.base.spans import bytes_in, without
 from soulpad.base.units import KIB, MIB
-from soulpad.session import memoryclone
+from soulpad.session import cloneahead
 
 pytestmark = [
     pytest.mark.component,
@@ -45,6 +45,27 @@ with open(sys.argv[1], "r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
         memory[at : at + 16] = moment.to_bytes(8, "little") * 2
 """
 
+# Stands for a virtual machine's disk: past the page cache, now and then a discard.
+DISK_WRITER = """
+import ctypes, mmap, os, random, sys
+randomly = random.Random(int(sys.argv[2]))
+disk = os.open(sys.argv[1], os.O_RDWR | os.O_DIRECT)
+pages, moment = os.fstat(disk).st_size // 4096, 0
+block = mmap.mmap(-1, 16384)
+fallocate = ctypes.CDLL(None).fallocate64
+fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+print("writes", flush=True)
+while True:
+    moment += 1
+    at = randomly.randrange(pages - 4) * 4096
+    block[:8] = moment.to_bytes(8, "little")
+    length = 4096 * randomly.randint(1, 4)
+    if moment % 7:
+        os.pwrite(disk, memoryview(block)[:length], at)
+    else:
+        fallocate(disk, 3, at, length)
+"""
+
 
 @pytest.fixture
 def memory(store: Path) -> Iterator[Path]:
@@ -60,9 +81,9 @@ def memory(store: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def writing(path: Path, seed: int) -> Iterator[int]:
-    """Somebody who writes to the mapped file without rest; his process id."""
-    with start([sys.executable, "-c", WRITER, path, str(seed)], stdin=None, stdout=-1, stderr=None) as process:
+def writing(path: Path, seed: int, program: str = WRITER) -> Iterator[int]:
+    """Somebody who writes to the file without rest; his process id."""
+    with start([sys.executable, "-c", program, path, str(seed)], stdin=None, stdout=-1, stderr=None) as process:
         assert process.stdout and process.stdout.readline()
         try:
             yield process.pid
@@ -88,18 +109,56 @@ def test_a_clone_is_of_the_moment_at_which_the_writer_stood_still(store: Path, m
     with writing(memory, seed) as writer:
         for _ in range(4):  # each over what the one before it left shared
             copy.unlink(missing_ok=True)
-            begun = memoryclone.begin(memory, copy)
+            begun = cloneahead.begin(memory, copy)
             time.sleep(0.05)
             if seed % 2:  # what is written back meanwhile is found all the same
                 fsync_path(memory)
             stand_still(writer)
-            holes = memoryclone.complete(begun)
+            completed = cloneahead.complete(begun, cloneahead.copied)
             expected = memory.read_bytes()
             os.kill(writer, signal.SIGCONT)
             time.sleep(0.05)
-            memoryclone.make_holes(begun, holes)
+            cloneahead.make_holes(completed)
             fsync_path(copy)
             assert copy.read_bytes() == expected
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_clone_of_a_disk_is_of_that_moment_too_and_only_blocks_are_cloned(
+    store: Path, memory: Path, seed: int
+) -> None:
+    disk, copy = memory, store / "copy"
+    with writing(disk, seed, DISK_WRITER) as writer:
+        for _ in range(4):
+            copy.unlink(missing_ok=True)
+            begun = cloneahead.begin(disk, copy)
+            time.sleep(0.05)
+            stand_still(writer)
+            completed = cloneahead.complete(begun)
+            expected = disk.read_bytes()
+            with copy.open("rb") as file:
+                _, own = shared_and_own(file.fileno())
+            assert without(own, completed.holes) == [], "nothing was copied"
+            os.kill(writer, signal.SIGCONT)
+            time.sleep(0.05)
+            cloneahead.make_holes(completed)
+            assert copy.read_bytes() == expected
+
+
+def test_a_disk_that_ends_within_a_block_is_cloned_to_its_last_byte(store: Path) -> None:
+    disk, copy = store / "disk", store / "copy"
+    try:
+        disk.write_bytes(b"x" * (MIB + 512))
+        begun = cloneahead.begin(disk, copy)
+        with disk.open("r+b") as file:
+            file.seek(MIB + 100)
+            file.write(b"the end")
+        fsync_path(disk)
+        cloneahead.make_holes(cloneahead.complete(begun))
+        assert copy.read_bytes() == disk.read_bytes()
+    finally:
+        disk.unlink()
+        copy.unlink(missing_ok=True)
 
 
 def given_back(path: Path) -> None:
@@ -137,19 +196,19 @@ def test_whatever_becomes_of_a_page_after_it_was_cloned_is_in_the_copy(
     store: Path, memory: Path, change: Callable[[Path], None]
 ) -> None:
     write_page(memory, 7, b"dirty before the clone")
-    begun = memoryclone.begin(memory, store / "copy")
+    begun = cloneahead.begin(memory, store / "copy")
     assert begun.left_out is not None and bytes_in(begun.left_out) <= FOLIO_BYTES
     change(memory)
-    memoryclone.make_holes(begun, memoryclone.complete(begun))
+    cloneahead.make_holes(cloneahead.complete(begun, cloneahead.copied))
     assert (store / "copy").read_bytes() == memory.read_bytes()
 
 
 def test_only_what_was_changed_takes_room_and_holes_stay_holes(store: Path, memory: Path) -> None:
     fsync_path(memory)
-    begun = memoryclone.begin(memory, store / "copy")
+    begun = cloneahead.begin(memory, store / "copy")
     write_page(memory, 12, b"one page")
     given_back(memory)
-    memoryclone.make_holes(begun, memoryclone.complete(begun))
+    cloneahead.make_holes(cloneahead.complete(begun, cloneahead.copied))
     fsync_path(store / "copy")
     with (store / "copy").open("rb") as file:
         shared, own = shared_and_own(file.fileno())
