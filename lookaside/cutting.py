@@ -1,7 +1,7 @@
 """Cutting on a grid: images into chunks at fixed places, so that equal images have equal chunks, whoever cuts them.
 
 Content-defined cuts save a tenth where much was moved about and nothing on an ordinary day, and their places tell an
-observer about the content. Zeros are no chunks. Why a chunk is so large: docs/decisions/0010-chunks.md.
+observer about the content. Zeros are no chunks. Why a chunk is so large: docs/decisions/0011-chunks.md.
 """
 
 from __future__ import annotations
