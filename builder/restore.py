@@ -16,9 +16,9 @@ from pathlib import Path
 from builder.create import CreatedStick, StickSpec, create_stick, require_target
 from builder.guest.parcels import ParcelRequest
 from builder.store.storedparcels import STICK_FORMAT, subjects_on
+from lookaside.images import image_sources
 from lookaside.readable import Mapped, open_file
 from lookaside.repository import DESCRIPTION, Repository
-from lookaside.seeding import seeds
 from lookaside.source import ChunkSource
 from lookaside.versions import resolved
 from soulpad.backup.line import STICK, StoredVersion
@@ -79,7 +79,7 @@ def at_hand(
             return [Repository.open(path, repository.domain)]
         version = resolved(stored.name, repository.manifest)
         moments = list(images_in(path, stored, secret, stack))
-        return list(seeds(str(path), repository.domain, version, moments))
+        return list(image_sources(str(path), repository.domain, version, moments))
     except SoulpadError as error:
         complain(str(path), error)
     except OSError as error:

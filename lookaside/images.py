@@ -1,59 +1,89 @@
 """Images as a source: those of a checkpoint on the stick hold a version's chunks in plain, so nothing is stored twice.
 
-Which chunk stands where is known from that version's manifest. Whether it still does is told by its id when it is read:
-an image that went on since then is a source that has less.
+Where a version has a chunk, its images are read, and so may be those of another moment: a block mostly stands where it
+stood before. Whether it does is told by the chunk's id; an image that went on since then is a source that has less.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from lookaside.domain import ChunkId, Domain
 from lookaside.errors import ChunkMissing
 from lookaside.extentmap import UNIT_BYTES, ZEROS
-from lookaside.media.trees import read_fully
+from lookaside.readable import Readable, opened
 from lookaside.versions import Version
+from soulpad.base.errors import SoulpadError
 
 
-class _Part(NamedTuple):
-    """``units`` of a chunk from ``chunk_offset`` on stand in ``path`` from unit ``start`` on."""
+class Part(NamedTuple):
+    """``units`` of a chunk from ``chunk_offset`` on stand in the image ``name`` from unit ``start`` on."""
 
     chunk_offset: int
     units: int
-    path: Path
+    name: str
     start: int
 
 
-class ImagesSource:
-    """A ``ChunkSource`` of the chunks that ``version`` says are in ``images``: its image names, and where they lie."""
+class Places(NamedTuple):
+    """Where a version has its chunks: ``parts`` of each, in any order, and how many ``units`` it has."""
 
-    def __init__(self, name: str, domain: Domain, version: Version, images: Mapping[str, Path]) -> None:
+    parts: Mapping[ChunkId, Sequence[Part]]
+    units: Mapping[ChunkId, int]
+
+
+class ImagesSource:
+    """A ``ChunkSource``: images of the names that ``places`` speaks of, or the paths where they lie."""
+
+    def __init__(self, name: str, domain: Domain, images: Mapping[str, Readable | Path], places: Places) -> None:
         self.name = name
         self._domain = domain
-        self._units = dict(zip(version.chunks, version.chunk_units, strict=True))
-        self._parts: dict[ChunkId, list[_Part]] = defaultdict(list)
-        for image_name, image in version.images.items():
-            if image_name in images:
-                for extent in image.extents:
-                    if extent.chunk != ZEROS:
-                        part = _Part(extent.chunk_offset, extent.units, images[image_name], extent.start)
-                        self._parts[version.chunks[extent.chunk]].append(part)
+        self._images = images
+        self._places = places
 
     def get(self, chunk_id: ChunkId) -> bytes:
         """The chunk, put together from where its parts stand. Raises ChunkMissing, OSError."""
-        parts = covering(self._parts.get(chunk_id, ()), self._units.get(chunk_id, 0))
-        content = b"".join(read_part(part) for part in parts)
+        there = [part for part in self._places.parts.get(chunk_id, ()) if part.name in self._images]
+        parts = covering(there, self._places.units.get(chunk_id, 0))
+        content = b"".join(map(self._read, parts))
         if not content or self._domain.chunk_id(content) != chunk_id:
             raise ChunkMissing(f"chunk {chunk_id.hex()[:12]} is not in {self.name}, or not any more")
         return content
 
+    def _read(self, part: Part) -> bytes:
+        """Its bytes; fewer where the image ends, none where there is no image or that part of it is damaged."""
+        try:
+            with opened(self._images[part.name]) as image:
+                return image.read_at(part.start * UNIT_BYTES, part.units * UNIT_BYTES)
+        except (FileNotFoundError, SoulpadError):
+            return b""
 
-def covering(parts: list[_Part] | tuple[()], units: int) -> list[_Part]:
+
+def image_sources(
+    name: str, domain: Domain, version: Version, moments: Iterable[Mapping[str, Readable]]
+) -> list[ImagesSource]:
+    """A source for the images of each moment, all of them being asked where ``version`` has its chunks."""
+    places = places_of(version)
+    return [ImagesSource(f"{name} ({number})", domain, images, places) for number, images in enumerate(moments, 1)]
+
+
+def places_of(version: Version) -> Places:
+    """Where the version has its chunks."""
+    parts: dict[ChunkId, list[Part]] = defaultdict(list)
+    for name, image in version.images.items():
+        for extent in image.extents:
+            if extent.chunk != ZEROS:
+                part = Part(extent.chunk_offset, extent.units, name, extent.start)
+                parts[version.chunks[extent.chunk]].append(part)
+    return Places(parts, dict(zip(version.chunks, version.chunk_units, strict=True)))
+
+
+def covering(parts: Sequence[Part], units: int) -> list[Part]:
     """Parts that together are all units of a chunk, in order; none where some are nowhere."""
-    chosen: list[_Part] = []
+    chosen: list[Part] = []
     covered = 0
     for part in sorted(parts):
         end = part.chunk_offset + part.units
@@ -62,12 +92,3 @@ def covering(parts: list[_Part] | tuple[()], units: int) -> list[_Part]:
             chosen.append(part._replace(chunk_offset=covered, units=end - covered, start=part.start + skipped))
             covered = end
     return chosen if covered == units else []
-
-
-def read_part(part: _Part) -> bytes:
-    """Its bytes; fewer where the image ends, none where there is no image. Raises OSError."""
-    try:
-        with part.path.open("rb", buffering=0) as file:
-            return read_fully(file.fileno(), part.start * UNIT_BYTES, part.units * UNIT_BYTES)
-    except FileNotFoundError:
-        return b""

@@ -17,7 +17,7 @@ from benchmarks.lab.lookaside_state import IMAGE
 from lookaside.assembling import assemble
 from lookaside.came import Came
 from lookaside.domain import Domain
-from lookaside.images import ImagesSource
+from lookaside.images import ImagesSource, places_of
 from lookaside.jukebox.client import Jukebox
 from lookaside.manifest import VersionName
 from lookaside.media.bases import proved_manifest
@@ -40,7 +40,7 @@ def check_out(request: dict[str, Any]) -> dict[str, Any]:
     if request["stick"]:
         folder, name = request["stick"]
         known = version_from(server, domain, name) if name != request["version"] else version
-        sources.append(ImagesSource("stick", domain, known, {IMAGE: Path(folder) / IMAGE}))
+        sources.append(ImagesSource("stick", domain, {IMAGE: Path(folder) / IMAGE}, places_of(known)))
     jukebox = jukebox_at(request["jukebox"], "jukebox") if request["jukebox"] else None
     sources += [Opened(place, domain) for place in (jukebox, server) if place]
     asked = FirstOf(sources)

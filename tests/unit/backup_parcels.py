@@ -27,7 +27,7 @@ from soulpad.store.workingset import WORKING_SET_NAME
 UUID = "0a9d5c4e-7a51-4f0e-9a5e-6b1d3f2c8e77"
 KEY = Key(Secret(b"a passphrase of many words"))
 CHEAP = Stretching(memory_kib=64, passes=1, lanes=1)
-DISK_BYTES, RAM_BYTES = 1 << 20, 512 << 10
+DISK_BYTES, RAM_BYTES = 4 << 20, 512 << 10  # several chunks, and less than one
 MACHINE = Machine(memory_mib=1, disks=(Disk(disk_name(0), DISK_BYTES),))
 FILES = (disk_name(0), "ram.img", "device-state", WORKING_SET_NAME)
 

@@ -48,10 +48,10 @@ def test_each_situation_checks_out_the_newer_version(tmp_path: Path, situation: 
     assert (tmp_path / "target").read_bytes() == (state.newer / IMAGE).read_bytes()
     by_source = {source["name"]: source["chunks"] for source in figures["sources"]}
     expected = {
-        "nothing": {"repository": 8},
-        "stale stick": {"stick": 6, "repository": 2},
-        "right stick": {"stick": 8},
-        "jukebox": {"jukebox": 8},
+        "nothing": {"repository": 4},
+        "stale stick": {"stick": 3, "repository": 1},
+        "right stick": {"stick": 4},
+        "jukebox": {"jukebox": 4},
     }
     assert {name: count for name, count in by_source.items() if count} == expected[situation]
     assert (figures["slow_link_bytes"] > 0) == (situation in ("nothing", "stale stick"))

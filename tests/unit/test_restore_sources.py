@@ -10,9 +10,9 @@ import pytest
 
 from lookaside.domain import ChunkId
 from lookaside.errors import ChunkMissing
+from lookaside.images import ImagesSource, image_sources, places_of
 from lookaside.readable import Readable
 from lookaside.repository import PACKS, Repository
-from lookaside.seeding import Seed, places_of, seeds
 from lookaside.source import ChunkSource
 from lookaside.versions import Version, resolved
 from soulpad.backup.restoring import Traffic, choose, restore
@@ -90,7 +90,9 @@ def test_whatever_a_source_holds_the_result_is_the_same(
     parcel: ParcelPaths, repository: Repository, tmp_path: Path, kind: str
 ) -> None:
     whole = images_of(parcel.checkpoint(1))
-    sources = seeds("old stick", repository.domain, version_of(repository), [BROKEN[kind](parcel, whole), whole])
+    sources = image_sources(
+        "old stick", repository.domain, version_of(repository), [BROKEN[kind](parcel, whole), whole]
+    )
     restore(repository, choose(repository, UUID, None), tmp_path / "out", sources, Traffic(), Silent())
     assert content_of(tmp_path / "out") == content_of(parcel.checkpoint(1))
 
@@ -99,7 +101,7 @@ def test_what_is_at_hand_need_not_come_from_the_repository(
     parcel: ParcelPaths, repository: Repository, tmp_path: Path
 ) -> None:
     version, traffic = version_of(repository), Traffic()
-    sources = seeds("old stick", repository.domain, version, [images_of(parcel.checkpoint(1))])
+    sources = image_sources("old stick", repository.domain, version, [images_of(parcel.checkpoint(1))])
     for path in (repository.root / PACKS).iterdir():
         shutil.rmtree(path)
     restore(repository, choose(repository, UUID, None), tmp_path / "out", sources, traffic, Silent())
@@ -113,17 +115,17 @@ def test_an_older_checkpoint_gives_what_did_not_change(
     parcel: ParcelPaths, repository: Repository, tmp_path: Path
 ) -> None:
     traffic = Traffic()
-    sources = seeds("old stick", repository.domain, version_of(repository), [images_of(parcel.checkpoint(0))])
+    sources = image_sources("old stick", repository.domain, version_of(repository), [images_of(parcel.checkpoint(0))])
     restore(repository, choose(repository, UUID, None), tmp_path / "out", sources, traffic, Silent())
     assert traffic.sources["old stick (1)"].chunks and traffic.sources[repository.name].chunks
 
 
 def test_a_source_does_not_give_what_another_key_names(parcel: ParcelPaths, repository: Repository) -> None:
     version = version_of(repository)
-    seed = Seed("old stick", repository.domain, images_of(parcel.checkpoint(1)), places_of(version))
-    assert seed.get(version.chunks[0])
+    source = ImagesSource("old stick", repository.domain, images_of(parcel.checkpoint(1)), places_of(version))
+    assert source.get(version.chunks[0])
     with pytest.raises(ChunkMissing):
-        seed.get(ChunkId(bytes(32)))
+        source.get(ChunkId(bytes(32)))
 
 
 def test_a_folder_that_cannot_be_written_is_said_and_left_as_it_was(

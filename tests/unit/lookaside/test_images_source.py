@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lookaside.errors import ChunkMissing
 from lookaside.extentmap import Extent
-from lookaside.images import ImagesSource
+from lookaside.images import ImagesSource, places_of
 from lookaside.manifest import Manifest, VersionName
 from lookaside.versions import Version, WholeImage
 
@@ -25,7 +25,7 @@ def here(tmp_path: Path) -> Scene:
 
 
 def images_of(here: Scene) -> ImagesSource:
-    return ImagesSource("the stick", DOMAIN, here.version, {IMAGE: here.folder / "image"})
+    return ImagesSource("the stick", DOMAIN, {IMAGE: here.folder / "image"}, places_of(here.version))
 
 
 def test_a_version_comes_from_its_own_images(here: Scene) -> None:
@@ -62,7 +62,7 @@ def test_an_image_that_is_gone_gives_nothing(here: Scene) -> None:
 
 def test_images_that_nobody_named_are_not_read(here: Scene) -> None:
     with pytest.raises(ChunkMissing):
-        ImagesSource("the stick", DOMAIN, here.version, {}).get(here.version.chunks[0])
+        ImagesSource("the stick", DOMAIN, {}, places_of(here.version)).get(here.version.chunks[0])
 
 
 @given(st.permutations(range(4)), st.integers(1, 3))
@@ -79,7 +79,7 @@ def test_a_chunk_whose_pages_are_scattered_is_put_together(
     image = WholeImage(5 * 4096, tuple(extents))
     manifest = Manifest("parcel", 0, None, None, ())
     version = Version(VersionName(""), manifest, {"ram.img": image}, (chunk_id,), (4,))
-    assert ImagesSource("stick", DOMAIN, version, {"ram.img": path}).get(chunk_id) == content
+    assert ImagesSource("stick", DOMAIN, {"ram.img": path}, places_of(version)).get(chunk_id) == content
     short = replace(version, images={"ram.img": WholeImage(5 * 4096, tuple(extents[1:4]))})
     with pytest.raises(ChunkMissing):
-        ImagesSource("stick", DOMAIN, short, {"ram.img": path}).get(chunk_id)
+        ImagesSource("stick", DOMAIN, {"ram.img": path}, places_of(short)).get(chunk_id)

@@ -16,7 +16,7 @@ from pycdlib import PyCdlib
 from lookaside.cache import Cache
 from lookaside.domain import ChunkId
 from lookaside.errors import SourceUnusable
-from lookaside.images import ImagesSource
+from lookaside.images import ImagesSource, places_of
 from lookaside.index import INDEX_FILE, encode_index
 from lookaside.media.disc import DiscTree
 from lookaside.media.indexing import write_index
@@ -76,7 +76,7 @@ def cache(medium: Medium) -> ChunkSource:
 def images(medium: Medium) -> ChunkSource:
     """The images of the medium's version; where packs are damaged, so are they."""
     path = medium.there.folder / "image"
-    return ImagesSource("images", DOMAIN, medium.there.version, {IMAGE: path})
+    return ImagesSource("images", DOMAIN, {IMAGE: path}, places_of(medium.there.version))
 
 
 KINDS: dict[str, Callable[[Medium], ChunkSource]] = {
