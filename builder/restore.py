@@ -16,11 +16,11 @@ from pathlib import Path
 from builder.create import CreatedStick, StickSpec, create_stick, require_target
 from builder.guest.parcels import ParcelRequest
 from builder.store.storedparcels import STICK_FORMAT, subjects_on
-from lookaside.images import image_sources
+from lookaside.images import image_sources, places_brought, places_of
 from lookaside.readable import Mapped, open_file
 from lookaside.repository import DESCRIPTION, Repository
 from lookaside.source import ChunkSource
-from lookaside.versions import resolved
+from lookaside.versions import chain_of, resolved
 from soulpad.backup.line import STICK, StoredVersion
 from soulpad.backup.restoring import Traffic, restore
 from soulpad.base.errors import BadInput, SoulpadError
@@ -77,9 +77,12 @@ def at_hand(
     try:
         if (path / DESCRIPTION).exists():
             return [Repository.open(path, repository.domain)]
-        version = resolved(stored.name, repository.manifest)
+        places = [
+            places_of(resolved(stored.name, repository.manifest)),
+            places_brought(chain_of(stored.name, repository.manifest)),
+        ]
         moments = list(images_in(path, stored, secret, stack))
-        return list(image_sources(str(path), repository.domain, version, moments))
+        return list(image_sources(str(path), repository.domain, places, moments))
     except SoulpadError as error:
         complain(str(path), error)
     except OSError as error:

@@ -2,6 +2,8 @@
 
 Where a version has a chunk, its images are read, and so may be those of another moment: a block mostly stands where it
 stood before. Whether it does is told by the chunk's id; an image that went on since then is a source that has less.
+A chunk that a version has only in part, for later ones wrote over the rest, may stand in the images of the moment at
+which it was new: where, is in the manifest that brought it.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ from typing import NamedTuple
 from lookaside.domain import ChunkId, Domain
 from lookaside.errors import ChunkMissing
 from lookaside.extentmap import UNIT_BYTES, ZEROS
+from lookaside.manifest import ImageMap, Manifest
 from lookaside.readable import Readable, opened
-from lookaside.versions import Version
+from lookaside.versions import Version, WholeImage
 from soulpad.base.errors import SoulpadError
 
 
@@ -36,9 +39,10 @@ class Places(NamedTuple):
 
 
 class ImagesSource:
-    """A ``ChunkSource``: images of the names that ``places`` speaks of, or the paths where they lie."""
+    """A ``ChunkSource``: images of the names that ``places`` speak of, or the paths where they lie. The first places
+    at which a chunk stands count."""
 
-    def __init__(self, name: str, domain: Domain, images: Mapping[str, Readable | Path], places: Places) -> None:
+    def __init__(self, name: str, domain: Domain, images: Mapping[str, Readable | Path], *places: Places) -> None:
         self.name = name
         self._domain = domain
         self._images = images
@@ -46,12 +50,12 @@ class ImagesSource:
 
     def get(self, chunk_id: ChunkId) -> bytes:
         """The chunk, put together from where its parts stand. Raises ChunkMissing, OSError."""
-        there = [part for part in self._places.parts.get(chunk_id, ()) if part.name in self._images]
-        parts = covering(there, self._places.units.get(chunk_id, 0))
-        content = b"".join(map(self._read, parts))
-        if not content or self._domain.chunk_id(content) != chunk_id:
-            raise ChunkMissing(f"chunk {chunk_id.hex()[:12]} is not in {self.name}, or not any more")
-        return content
+        for places in self._places:
+            there = [part for part in places.parts.get(chunk_id, ()) if part.name in self._images]
+            content = b"".join(map(self._read, covering(there, places.units.get(chunk_id, 0))))
+            if content and self._domain.chunk_id(content) == chunk_id:
+                return content
+        raise ChunkMissing(f"chunk {chunk_id.hex()[:12]} is not in {self.name}, or not any more")
 
     def _read(self, part: Part) -> bytes:
         """Its bytes; fewer where the image ends, none where there is no image or that part of it is damaged."""
@@ -63,22 +67,37 @@ class ImagesSource:
 
 
 def image_sources(
-    name: str, domain: Domain, version: Version, moments: Iterable[Mapping[str, Readable]]
+    name: str, domain: Domain, places: Sequence[Places], moments: Iterable[Mapping[str, Readable]]
 ) -> list[ImagesSource]:
-    """A source for the images of each moment, all of them being asked where ``version`` has its chunks."""
-    places = places_of(version)
-    return [ImagesSource(f"{name} ({number})", domain, images, places) for number, images in enumerate(moments, 1)]
+    """A source for the images of each moment."""
+    return [ImagesSource(f"{name} ({number})", domain, images, *places) for number, images in enumerate(moments, 1)]
 
 
 def places_of(version: Version) -> Places:
     """Where the version has its chunks."""
+    return places_in([(version.images, version.chunks, version.chunk_units)])
+
+
+def places_brought(chain: Iterable[Manifest]) -> Places:
+    """Where each of the manifests has the chunks that it names: those that it brought, in full."""
+    named = (({image.name: image for image in one.images}, one.chunks, one.chunk_units) for one in chain)
+    return places_in(named)
+
+
+Named = tuple[Mapping[str, WholeImage] | Mapping[str, ImageMap], Sequence[ChunkId], Sequence[int]]
+
+
+def places_in(named: Iterable[Named]) -> Places:
+    """Where images have the chunks that their extents number."""
     parts: dict[ChunkId, list[Part]] = defaultdict(list)
-    for name, image in version.images.items():
-        for extent in image.extents:
-            if extent.chunk != ZEROS:
-                part = Part(extent.chunk_offset, extent.units, name, extent.start)
-                parts[version.chunks[extent.chunk]].append(part)
-    return Places(parts, dict(zip(version.chunks, version.chunk_units, strict=True)))
+    units: dict[ChunkId, int] = {}
+    for images, chunks, chunk_units in named:
+        units.update(zip(chunks, chunk_units, strict=True))
+        for name, image in images.items():
+            for extent in image.extents:
+                if extent.chunk != ZEROS:
+                    parts[chunks[extent.chunk]].append(Part(extent.chunk_offset, extent.units, name, extent.start))
+    return Places(parts, units)
 
 
 def covering(parts: Sequence[Part], units: int) -> list[Part]:

@@ -10,11 +10,11 @@ import pytest
 
 from lookaside.domain import ChunkId
 from lookaside.errors import ChunkMissing
-from lookaside.images import ImagesSource, image_sources, places_of
+from lookaside.images import ImagesSource, Places, image_sources, places_brought, places_of
 from lookaside.readable import Readable
 from lookaside.repository import PACKS, Repository
 from lookaside.source import ChunkSource
-from lookaside.versions import Version, resolved
+from lookaside.versions import Version, chain_of, resolved
 from soulpad.backup.restoring import Traffic, choose, restore
 from soulpad.base.errors import BadInput, StoreDamaged
 from soulpad.base.progress import Silent
@@ -85,14 +85,16 @@ def version_of(repository: Repository) -> Version:
     return resolved(choose(repository, UUID, None).name, repository.manifest)
 
 
+def places(repository: Repository) -> list[Places]:
+    return [places_of(version_of(repository))]
+
+
 @pytest.mark.parametrize("kind", BROKEN)
 def test_whatever_a_source_holds_the_result_is_the_same(
     parcel: ParcelPaths, repository: Repository, tmp_path: Path, kind: str
 ) -> None:
     whole = images_of(parcel.checkpoint(1))
-    sources = image_sources(
-        "old stick", repository.domain, version_of(repository), [BROKEN[kind](parcel, whole), whole]
-    )
+    sources = image_sources("old stick", repository.domain, places(repository), [BROKEN[kind](parcel, whole), whole])
     restore(repository, choose(repository, UUID, None), tmp_path / "out", sources, Traffic(), Silent())
     assert content_of(tmp_path / "out") == content_of(parcel.checkpoint(1))
 
@@ -100,8 +102,8 @@ def test_whatever_a_source_holds_the_result_is_the_same(
 def test_what_is_at_hand_need_not_come_from_the_repository(
     parcel: ParcelPaths, repository: Repository, tmp_path: Path
 ) -> None:
-    version, traffic = version_of(repository), Traffic()
-    sources = image_sources("old stick", repository.domain, version, [images_of(parcel.checkpoint(1))])
+    traffic = Traffic()
+    sources = image_sources("old stick", repository.domain, places(repository), [images_of(parcel.checkpoint(1))])
     for path in (repository.root / PACKS).iterdir():
         shutil.rmtree(path)
     restore(repository, choose(repository, UUID, None), tmp_path / "out", sources, traffic, Silent())
@@ -115,9 +117,26 @@ def test_an_older_checkpoint_gives_what_did_not_change(
     parcel: ParcelPaths, repository: Repository, tmp_path: Path
 ) -> None:
     traffic = Traffic()
-    sources = image_sources("old stick", repository.domain, version_of(repository), [images_of(parcel.checkpoint(0))])
+    sources = image_sources("old stick", repository.domain, places(repository), [images_of(parcel.checkpoint(0))])
     restore(repository, choose(repository, UUID, None), tmp_path / "out", sources, traffic, Silent())
     assert traffic.sources["old stick (1)"].chunks and traffic.sources[repository.name].chunks
+
+
+def test_what_was_overwritten_in_part_comes_from_the_checkpoint_that_brought_it(
+    parcel: ParcelPaths, repository: Repository, tmp_path: Path
+) -> None:
+    before, traffic = [parcel.checkpoint(1)], Traffic()
+    add_checkpoint(parcel, 2, 1)
+    save(parcel.root, repository, tmp_path / "seen")
+    again = Repository.open(repository.root, repository.domain)
+    stored = choose(again, UUID, None)
+    where = [places_of(version_of(again)), places_brought(chain_of(stored.name, again.manifest))]
+    moments = [images_of(folder) for folder in (parcel.checkpoint(2), *before)]
+    for path in (again.root / PACKS).iterdir():
+        shutil.rmtree(path)
+    restore(again, stored, tmp_path / "out", image_sources("stick", again.domain, where, moments), traffic, Silent())
+    assert content_of(tmp_path / "out") == content_of(parcel.checkpoint(2))
+    assert traffic.sources["stick (1)"].chunks and traffic.sources["stick (2)"].chunks
 
 
 def test_a_source_does_not_give_what_another_key_names(parcel: ParcelPaths, repository: Repository) -> None:
