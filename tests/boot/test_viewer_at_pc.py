@@ -59,6 +59,7 @@ def root(tmp_path: Path) -> Path:
     archive = build_root(recipe.name, recipe.all_elements, {}, Silent())
     run(["tar", "--numeric-owner", "-xpC", folder, "-f", archive])
     shutil.copytree(HOSTOS / "rootfs", folder, dirs_exist_ok=True)
+    shutil.copytree(HOSTOS / "programs", folder / "usr/lib/soulpad/programs")
     sectors = DISKS_MIB["stick"] * MIB // SECTOR_BYTES
     (folder / "script").write_text(f"STICK_SECTORS={sectors}\n{SCRIPT.read_text()}")
     return folder
