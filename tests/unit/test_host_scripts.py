@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,24 @@ def test_whoever_asks_for_a_usb_device_is_told_yes_and_waited_for() -> None:
     process.stdin.close()
     assert process.wait(timeout=60) == 0
     process.stdout.close()
+
+
+def test_the_viewer_is_told_to_end_and_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "pid").write_text("")
+    viewer = start(["sh", "-c", f"trap 'sleep 0.2; touch {tmp_path}/let-go; exit' TERM; while :; do sleep 0.05; done"])
+    (tmp_path / "pid").write_text(f"{viewer.pid}\n")
+    reaper = threading.Thread(target=viewer.wait)  # as the compositor does
+    reaper.start()
+    run([SCRIPTS / "end-viewer"], env={"VIEWER_PID": str(tmp_path / "pid")})
+    assert (tmp_path / "let-go").exists()
+    reaper.join()
+
+
+@pytest.mark.parametrize("pid", [None, "", "4194304\n", "none\n"])
+def test_where_no_viewer_runs_there_is_nobody_to_wait_for(pid: str | None, tmp_path: Path) -> None:
+    if pid is not None:
+        (tmp_path / "pid").write_text(pid)
+    run([SCRIPTS / "end-viewer"], env={"VIEWER_PID": str(tmp_path / "pid")})
 
 
 def test_every_script_that_a_rule_or_a_unit_calls_is_there_and_can_be_run() -> None:

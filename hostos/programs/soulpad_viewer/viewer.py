@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from .panel import Notice, UsbList, use_style
-from .sound import sound_environment, use_alsa
-from .toolkit import Gdk, GLib, Gst, Gtk, SpiceClientGLib, SpiceClientGtk, on
+from .sound import sound_environment
+from .speakers import use_alsa
+from .toolkit import Gdk, GLib, Gtk, SpiceClientGLib, SpiceClientGtk, on
 from .usb import Usb
 
 RUN = Path(os.environ.get("XDG_RUNTIME_DIR", "/run/soulpad-viewer"))
@@ -31,8 +31,7 @@ def main(arguments: list[str]) -> None:
     """``arguments``: the path of the virtual machine's SPICE socket. Ends the process."""
     os.environ.update(sound_environment())
     os.environ["SPICE_USB_ACL_BINARY"] = ACL_HELPER
-    with suppress(Exception):  # a session without sound is still one
-        use_alsa(Gst)
+    use_alsa()
     (RUN / "pid").write_text(f"{os.getpid()}\n")
     viewer = Viewer(arguments[0])
     viewer.start()
