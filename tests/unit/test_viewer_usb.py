@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from hostos.programs.soulpad_viewer import usb as usb_module
 from hostos.programs.soulpad_viewer.devices import Device
 from hostos.programs.soulpad_viewer.usb import NO_PORT, Usb
-from hostos.programs.soulpad_viewer.wishes import Wishes
+from hostos.programs.soulpad_viewer.wishes import Wishes, parse
 
 Done = Callable[..., None]
 DISK = Device("1-7", "0781:5567", "SanDisk Cruzer")
@@ -100,10 +101,11 @@ class Viewer:
 
 @pytest.fixture(autouse=True)
 def disks_are_common(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fresh() -> Wishes:
-        return Wishes(common=lambda device: device.model == DISK.model)
+    def common(device: Device) -> bool:
+        return device.model == DISK.model
 
-    monkeypatch.setattr(usb_module, "Wishes", fresh)
+    monkeypatch.setattr(usb_module, "Wishes", lambda: Wishes(common=common))
+    monkeypatch.setattr(usb_module, "parse", lambda text: replace(parse(text), common=common))
 
 
 @pytest.fixture
@@ -239,6 +241,21 @@ def test_the_next_viewer_gives_what_this_one_gave(tmp_path: Path, manager: Manag
     again.plug_in(SERIAL)
     after.usb.started()
     assert again.given == [SERIAL.name]
+
+
+def test_the_next_viewer_keeps_what_this_one_kept_in_whatever_order_devices_are_found(tmp_path: Path) -> None:
+    before = Device("1-8", DISK.model, "A disk that was there before")
+    manager = Manager()
+    first = Viewer(tmp_path, manager)
+    manager.plug_in(before)
+    first.usb.started()
+    manager.plug_in(DISK)
+    again = Manager()
+    second = Viewer(tmp_path, again)
+    for device in (DISK, before):
+        again.plug_in(device)
+    second.usb.started()
+    assert again.given == [DISK.name]
 
 
 def test_without_a_place_to_remember_devices_are_given_all_the_same(tmp_path: Path, manager: Manager) -> None:

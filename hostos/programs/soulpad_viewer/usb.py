@@ -41,15 +41,15 @@ class Usb:
         self._wishes = remembered(memory)
         self._handles: dict[Device, Any] = {}
         self._busy: set[Device] = set()
-        self._at_start, self._leaving = True, False
+        self._acting = False
         manager.connect("device-added", lambda _, handle: self._added(handle))
         manager.connect("device-removed", lambda _, handle: self._removed(handle))
         manager.connect("device-error", lambda _, handle, error: self._lost(device_of(handle), error))
 
     def started(self) -> None:
-        """What was there at the start has been looked at: what comes from now on is being plugged in."""
-        self.look()
-        self._at_start = False
+        """What was there at the start has come, one by one: what comes from now on is being plugged in."""
+        self._acting = True
+        self.look(at_start=True)
 
     def devices(self) -> list[Device]:
         """Those that may be given, in a steady order."""
@@ -59,14 +59,14 @@ class Usb:
         """Whether the guest has it, or is about to."""
         return device in self._handles and bool(self._manager.is_device_connected(self._handles[device]))
 
-    def look(self) -> None:
+    def look(self, at_start: bool = False) -> None:
         """Something was plugged in or out, or a port of the guest has become free: gives what is to be given."""
-        if self._leaving:
+        if not self._acting:
             return
         devices = self.devices()
         self._wishes.there_are(frozenset(device.place for device in devices))
         for device in devices:
-            if self._wishes.wanted(device, self._at_start) and not self.is_given(device) and self._has_port():
+            if self._wishes.wanted(device, at_start) and not self.is_given(device) and self._has_port():
                 self._give(device)
         self._keep()
 
@@ -86,7 +86,7 @@ class Usb:
 
     def let_go(self, then: Callable[[], None]) -> None:
         """Takes everything back and calls ``then``; the wishes stay."""
-        self._leaving = True
+        self._acting = False
         given = {device for device in self._handles if self.is_given(device)}
         if not given:
             then()

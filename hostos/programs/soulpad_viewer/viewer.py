@@ -109,6 +109,10 @@ class Viewer:
         self.display.props.scaling = True
         # No other program could take keys; and who has grabbed them does not let go of those held when it loses them.
         self.display.props.grab_keyboard = False
+        # spice-gtk 0.42 takes the pointer without asking whether the compositor lets it, and crashes where, as in cage,
+        # it does not (it lacks zwp_pointer_constraints_v1): at a click, and when a USB device is given, as long as the
+        # guest has no tablet's driver.
+        self.display.props.grab_mouse = False
         self.overlay.add(self.display)
         self.display.show()
         self._keys_to_guest()
@@ -118,14 +122,9 @@ class Viewer:
     def _key(self, event: Any) -> bool:
         """True: it is not the guest's."""
         if event.keyval in LIST_KEYS and event.state & LIST_MODIFIERS == LIST_MODIFIERS:
-            self._turn_list()
+            self.list.turn()
             return True
         return self.list.shown and self.list.key(event.keyval)
-
-    def _turn_list(self) -> None:
-        if self.display:
-            self.display.mouse_ungrab()
-        self.list.turn()
 
     def _keys_to_guest(self) -> None:
         if self.display and not self.list.shown:
