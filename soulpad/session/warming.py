@@ -38,7 +38,11 @@ WANTED = (
     "usr/share/qemu/kvmvapic.bin",
     "usr/bin/systemctl",
     "usr/bin/cage",
-    "usr/bin/remote-viewer",
+    "usr/bin/python3",
+    f"{LIBRARIES}/libspice-client-gtk-3.0.so.5",
+    "usr/lib/python3/dist-packages/gi/_gi.*.so",
+    f"{LIBRARIES}/girepository-1.0/G*.typelib",
+    f"{LIBRARIES}/girepository-1.0/Spice*.typelib",
 )
 BLOCK_BYTES = 256 * KIB  # a squashfs block of the host: it is unpacked as a whole
 # For the passphrase's Argon2 (256 MiB), the host, and what of the machine's memory a resume touches.

@@ -1,13 +1,15 @@
-"""The viewer at an emulated PC: which USB devices udev lets it open, and that its user is heard on the sound card.
+"""The viewer at an emulated PC: which USB devices udev lets it open, that a disk which is plugged in reaches the guest
+and is let go of at the end, and that the viewer's user is heard on the sound card.
 
-The PC runs the host's own root over 9p, with our files laid over it. The virtual machine inside is there only for its
-USB ports: its guest is a BIOS without a disk.
+The PC runs the host's own root over 9p, with our files laid over it. The guest in it is the host's kernel with a script
+that looks for a USB disk.
 """
 
 from __future__ import annotations
 
 import array
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from builder.debian.initrd import make_initrd
 from builder.host.recipe import read_host_recipe
 from builder.pc.emulator import emulator_for
 from builder.pc.machine import Window
+from builder.pc.monitor import Monitor
 from builder.places import HOSTOS
 from demo.walk import HOST
 from soulpad.base.progress import Silent
@@ -29,10 +32,12 @@ from soulpad.base.units import MIB, SECTOR_BYTES
 pytestmark = pytest.mark.boot
 
 SCRIPT = Path(__file__).parent / "viewing-pc/script"
+GUEST = SCRIPT.parent / "guest"
 INITRD = Path(__file__).parent / "writing-pc"
 TIMEOUT_SECONDS = 1200.0
 WAV_HEADER_BYTES = 44
-DISKS_MIB = {"stick": 32, "other": 48}
+DISKS_MIB = {"stick": 32, "other": 48, "late": 16}
+LATE = b"a disk that was plugged in\n"  # how it begins, which only the guest reads
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,13 @@ class Pc:
 
     process: Process
     folder: Path
+    monitor: Monitor
+
+    def wait_until_said(self, line: str) -> None:
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while line not in self.said():
+            assert self.process.poll() is None and time.monotonic() < deadline, self.said()
+            time.sleep(0.5)
 
     def said(self) -> str:
         return (self.folder / "serial.log").read_text(errors="replace")
@@ -59,6 +71,7 @@ def root(tmp_path: Path) -> Path:
     archive = build_root(recipe.name, recipe.all_elements, {}, Silent())
     run(["tar", "--numeric-owner", "-xpC", folder, "-f", archive])
     shutil.copytree(HOSTOS / "rootfs", folder, dirs_exist_ok=True)
+    shutil.copytree(HOSTOS / "programs", folder / "usr/lib/soulpad/programs")
     sectors = DISKS_MIB["stick"] * MIB // SECTOR_BYTES
     (folder / "script").write_text(f"STICK_SECTORS={sectors}\n{SCRIPT.read_text()}")
     return folder
@@ -66,13 +79,17 @@ def root(tmp_path: Path) -> Path:
 
 @contextmanager
 def viewing_pc(root: Path, folder: Path) -> Iterator[Pc]:
-    """A PC with a sound card, a keyboard, a tablet and two disks on USB."""
+    """A PC with a sound card, a keyboard, a tablet and two disks on USB; a third one is in a drawer."""
     (modules,) = (root / "usr/lib/modules").iterdir()
     (kernel,) = (root / "boot").glob("vmlinuz-*")
-    make_initrd(INITRD, modules, root / "usr/bin/busybox", folder, folder / "initrd.img")
+    busybox = root / "usr/bin/busybox"
+    make_initrd(INITRD, modules, busybox, folder, folder / "initrd.img")
+    make_initrd(GUEST, modules, busybox, folder / "guest", root / "guest.img")
+    shutil.copyfile(kernel, root / "vmlinuz.guest")
     drives: list[str | Path] = []
     for name, mib in DISKS_MIB.items():
         with (folder / f"{name}.img").open("wb") as file:
+            file.write(LATE if name == "late" else b"")
             file.truncate(mib * MIB)
         drives += ["-drive", f"if=none,id={name},format=raw,file={folder / name}.img,cache=unsafe"]
     emulator = emulator_for(Window.NONE)
@@ -80,7 +97,7 @@ def viewing_pc(root: Path, folder: Path) -> Iterator[Pc]:
         process = start(
             [
                 *emulator.argv,
-                *("-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35", "-cpu", "EPYC"),
+                *("-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35", "-cpu", "EPYC,+svm,+npt"),
                 *("-accel", "tcg", "-m", "2048", "-kernel", kernel, "-initrd", folder / "initrd.img", "-no-reboot"),
                 *("-append", "console=ttyS0 quiet panic=-1 writing.script=/script"),
                 *("-serial", f"file:{folder / 'serial.log'}"),
@@ -90,16 +107,24 @@ def viewing_pc(root: Path, folder: Path) -> Iterator[Pc]:
                 *("-device", "usb-kbd,bus=usb.0", "-device", "usb-tablet,bus=usb.0"),
                 *("-audiodev", f"wav,id=sound,path={folder / 'sound.wav'}"),
                 *("-device", "intel-hda", "-device", "hda-output,audiodev=sound"),
+                *("-qmp", f"unix:{folder / 'monitor'},server=on,wait=off"),
             ],
             env=emulator.env,
         )
         cleanup.callback(process.wait)
         cleanup.callback(process.kill)
-        yield Pc(process, folder)
+        monitor = Monitor()
+        cleanup.callback(monitor.close)
+        monitor.connect(folder / "monitor", lambda: process.poll() is None)
+        yield Pc(process, folder, monitor)
 
 
-def test_the_viewer_may_open_other_usb_devices_than_stick_and_keyboard_and_is_heard(root: Path, tmp_path: Path) -> None:
+def test_the_viewer_gives_a_disk_to_the_guest_and_never_the_stick_and_is_heard(root: Path, tmp_path: Path) -> None:
     with viewing_pc(root, tmp_path) as pc:
+        pc.wait_until_said("VIEWER SHOWS THE SCREEN")
+        pc.monitor.execute("device_add", driver="usb-storage", id="plugged", bus="usb.0", drive="late")
+        pc.wait_until_said("DEVICE GIVEN")
+        pc.monitor.execute("screendump", filename=str(tmp_path / "given.png"), format="png")
         pc.process.wait(TIMEOUT_SECONDS)
         said = pc.said()
     for device, owner in (
@@ -109,7 +134,22 @@ def test_the_viewer_may_open_other_usb_devices_than_stick_and_keyboard_and_is_he
         (f"QEMU USB HARDDRIVE of {48 * MIB // SECTOR_BYTES} sectors", "soulpad-viewer"),
     ):
         assert f"USB {device} belongs to {owner}\n" in said.replace("\r", ""), said
-    # What was there before is not given to the guest by itself.
-    assert "PORT free" in said and "VIEWER SHOWS THE SCREEN" in said, said
+    told = [line for line in said.splitlines() if line.startswith(("PORT", "GUEST", "VIEWER", "DEVICE"))]
+    assert told == [
+        "GUEST has no disk",
+        "PORT free",  # what was there before is not given to the guest by itself
+        "VIEWER SHOWS THE SCREEN",
+        "GUEST reads a disk that was plugged in",
+        "PORT attached",
+        "DEVICE GIVEN",
+        "PORT free",
+        "GUEST has no disk",
+        "VIEWER DIED",
+        "PORT attached",  # the next viewer knows what the one before gave
+        "GUEST reads a disk that was plugged in",
+        "DEVICE GIVEN AGAIN",
+        "PORT free",
+        "VIEWER ENDED",
+    ], said
     assert "SOUND 0" in said
     assert pc.loudest_sample() > 1000, "the card is silent: nobody turned it up"

@@ -1,8 +1,9 @@
-"""The host's small scripts around the viewer: which USB devices go to a guest, and when the screen is another one."""
+"""The host's small scripts around the viewer: which USB devices it may open."""
 
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,59 +14,7 @@ from soulpad.base.run import run, start
 
 SCRIPTS = HOSTOS / "rootfs/usr/lib/soulpad"
 RULES = HOSTOS / "rootfs/etc/udev/rules.d"
-
-
-@pytest.fixture
-def screens(tmp_path: Path) -> Path:
-    """A laptop's connectors, as below /sys/class/drm."""
-    for name, status, modes in (("card0-eDP-1", "connected", "1366x768\n1024x768\n"), ("card0-HDMI-A-1", "", "")):
-        folder = tmp_path / "drm" / name
-        folder.mkdir(parents=True)
-        (folder / "status").write_text(f"{status or 'disconnected'}\n")
-        (folder / "modes").write_text(modes)
-    (tmp_path / "drm" / "renderD128").mkdir()
-    return tmp_path / "drm"
-
-
-def told(screens: Path, *arguments: str) -> str:
-    """What the script prints; ``systemctl`` is played by a program that says how it was called."""
-    programs = screens.parent / "programs"
-    programs.mkdir(exist_ok=True)
-    (programs / "systemctl").write_text('#!/bin/sh\necho systemctl "$@"\n')
-    (programs / "systemctl").chmod(0o755)
-    places = {"SCREENS": str(screens), "STARTED_WITH": str(screens.parent / "started-with")}
-    path = f"{programs}:{os.environ['PATH']}"
-    return run([SCRIPTS / "screens", *arguments], env={**places, "PATH": path}).stdout
-
-
-def plug_in_monitor(screens: Path) -> None:
-    (screens / "card0-HDMI-A-1/status").write_text("connected\n")
-    (screens / "card0-HDMI-A-1/modes").write_text("2560x1440\n1920x1080\n")
-
-
-def test_connected_screens_are_told_with_the_mode_they_like_best(screens: Path) -> None:
-    assert told(screens) == "card0-eDP-1 1366x768\n"
-    plug_in_monitor(screens)
-    assert told(screens) == "card0-HDMI-A-1 2560x1440\ncard0-eDP-1 1366x768\n"
-
-
-def test_a_monitor_plugged_in_starts_the_viewer_anew(screens: Path) -> None:
-    (screens.parent / "started-with").write_text(told(screens))
-    plug_in_monitor(screens)
-    assert told(screens, "--watch") == "systemctl --no-block try-restart soulpad-viewer.service\n"
-
-
-def test_a_hot_plug_event_without_another_screen_leaves_the_viewer_alone(screens: Path) -> None:
-    (screens.parent / "started-with").write_text(told(screens))
-    assert told(screens, "--watch") == ""
-
-
-def test_before_the_viewer_runs_no_screen_matters(screens: Path) -> None:
-    assert told(screens, "--watch") == ""
-
-
-def test_a_pc_without_any_known_screen_is_no_error(tmp_path: Path) -> None:
-    assert told(tmp_path / "nothing") == ""
+PROGRAMS = "/usr/lib/soulpad/programs/"
 
 
 @pytest.fixture
@@ -123,6 +72,24 @@ def test_whoever_asks_for_a_usb_device_is_told_yes_and_waited_for() -> None:
     process.stdout.close()
 
 
+def test_the_viewer_is_told_to_end_and_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "pid").write_text("")
+    viewer = start(["sh", "-c", f"trap 'sleep 0.2; touch {tmp_path}/let-go; exit' TERM; while :; do sleep 0.05; done"])
+    (tmp_path / "pid").write_text(f"{viewer.pid}\n")
+    reaper = threading.Thread(target=viewer.wait)  # as the compositor does
+    reaper.start()
+    run([SCRIPTS / "end-viewer"], env={"VIEWER_PID": str(tmp_path / "pid")})
+    assert (tmp_path / "let-go").exists()
+    reaper.join()
+
+
+@pytest.mark.parametrize("pid", [None, "", "4194304\n", "none\n"])
+def test_where_no_viewer_runs_there_is_nobody_to_wait_for(pid: str | None, tmp_path: Path) -> None:
+    if pid is not None:
+        (tmp_path / "pid").write_text(pid)
+    run([SCRIPTS / "end-viewer"], env={"VIEWER_PID": str(tmp_path / "pid")})
+
+
 def test_every_script_that_a_rule_or_a_unit_calls_is_there_and_can_be_run() -> None:
     called = {
         word.strip("\"'")
@@ -130,5 +97,7 @@ def test_every_script_that_a_rule_or_a_unit_calls_is_there_and_can_be_run() -> N
         for word in path.read_text().replace('"', " ").replace("'", " ").split()
         if word.startswith("/usr/lib/soulpad/")
     }
-    assert {"/usr/lib/soulpad/screens", "/usr/lib/soulpad/usb-for-guest", "/usr/lib/soulpad/viewer"} <= called
-    assert all(os.access(HOSTOS / "rootfs" / name.removeprefix("/"), os.X_OK) for name in called)
+    programs = {name for name in called if name.startswith(PROGRAMS)}
+    assert "/usr/lib/soulpad/usb-for-guest" in called and f"{PROGRAMS}soulpad_viewer" in programs
+    assert all(os.access(HOSTOS / "rootfs" / name.removeprefix("/"), os.X_OK) for name in called - programs)
+    assert all((HOSTOS / "programs" / name.removeprefix(PROGRAMS) / "__main__.py").exists() for name in programs)

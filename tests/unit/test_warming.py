@@ -13,7 +13,7 @@ from tests.unit.test_elf import program
 
 QEMU = "usr/bin/qemu-system-x86_64"
 CRYPTSETUP = "usr/sbin/cryptsetup"
-VIEWER = "usr/bin/remote-viewer"
+VIEWER = "usr/bin/cage"
 FIRST, SECOND = (f"{warming.LIBRARIES}/{name}" for name in ("libfirst.so.1", "libsecond.so.2"))
 
 
