@@ -11,12 +11,14 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from builder.create import CreatedStick, StickSpec, create_stick, require_target
 from builder.guest.parcels import ParcelRequest
 from builder.store.storedparcels import STICK_FORMAT, subjects_on
 from lookaside.images import image_sources, places_brought, places_of
+from lookaside.places import has_packs, is_elsewhere, places_named, sources_of
 from lookaside.readable import Mapped, open_file
 from lookaside.repository import DESCRIPTION, Repository
 from lookaside.source import ChunkSource
@@ -35,21 +37,21 @@ def restore_stick(
     spec: StickSpec,
     repository: Repository,
     versions: Sequence[StoredVersion],
-    older: Sequence[Path],
+    at_hand: Sequence[str],
     secret: Secret,
     passphrase: Secret,
     traffic: Traffic,
     progress: Progress,
     complain: Complain,
 ) -> CreatedStick:
-    """Makes the image ``out`` with one parcel for each of ``versions``. ``older``: sticks, images, folders and
-    repositories that may have chunks; ``secret`` opens them. Raises what restoring and creating raise."""
+    """Makes the image ``out`` with one parcel for each of ``versions``. ``at_hand``: names of what may have
+    chunks (see ``sources_at``); ``secret`` opens sticks among them. Raises what restoring and creating raise."""
     require_target(out)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.restored-") as folder:
         requests = []
         for stored in versions:
             parcel = Path(folder) / stored.description.uuid
-            restore_parcel(repository, stored, parcel, older, secret, traffic, progress, complain)
+            restore_parcel(repository, stored, parcel, at_hand, secret, traffic, progress, complain)
             requests.append(ParcelRequest(stored.description.name, parcel))
         return create_stick(out, replace(spec, parcels=tuple(requests)), passphrase, None, progress)
 
@@ -58,7 +60,7 @@ def restore_parcel(
     repository: Repository,
     stored: StoredVersion,
     folder: Path,
-    older: Sequence[Path],
+    at_hand: Sequence[str],
     secret: Secret,
     traffic: Traffic,
     progress: Progress,
@@ -66,27 +68,29 @@ def restore_parcel(
 ) -> None:
     """Makes the folder of one parcel, from what is at hand first. Raises as ``restoring.restore``."""
     with ExitStack() as stack:
-        sources = [source for path in older for source in at_hand(path, repository, stored, secret, stack, complain)]
-        restore(repository, stored, folder, sources, traffic, progress)
+        found = (sources_at(name, repository, stored, secret, stack, complain) for name in at_hand)
+        restore(repository, stored, folder, [*chain.from_iterable(found)], traffic, progress)
 
 
-def at_hand(
-    path: Path, repository: Repository, stored: StoredVersion, secret: Secret, stack: ExitStack, complain: Complain
+def sources_at(
+    name: str, repository: Repository, stored: StoredVersion, secret: Secret, stack: ExitStack, complain: Complain
 ) -> list[ChunkSource]:
-    """What has chunks in ``path``; nothing, and a complaint, where that cannot be used."""
+    """What has chunks there: a stick, an image, a parcel's folder, a repository, or what ``lookaside.places`` knows.
+    Nothing, and a complaint, where that cannot be used."""
+    path = Path(name)
     try:
         if (path / DESCRIPTION).exists():
             return [Repository.open(path, repository.domain)]
-        places = [
-            places_of(resolved(stored.name, repository.manifest)),
-            places_brought(chain_of(stored.name, repository.manifest)),
-        ]
+        version = resolved(stored.name, repository.manifest)
+        if is_elsewhere(name) or has_packs(path):
+            return sources_of(places_named(name), repository.domain, version)
+        places = [places_of(version), places_brought(chain_of(stored.name, repository.manifest))]
         moments = list(images_in(path, stored, secret, stack))
-        return list(image_sources(str(path), repository.domain, places, moments))
+        return list(image_sources(name, repository.domain, places, moments))
     except SoulpadError as error:
-        complain(str(path), error)
+        complain(name, error)
     except OSError as error:
-        complain(str(path), BadInput(f"it cannot be read: {error.strerror}", "it is left out"))
+        complain(name, BadInput(f"it cannot be read: {error.strerror}", "it is left out"))
     return []
 
 

@@ -15,19 +15,20 @@ from urllib.parse import urlsplit
 
 from lookaside.cache import Cache, Keeping
 from lookaside.domain import Domain
-from lookaside.errors import DamagedManifest, SourceUnusable
+from lookaside.errors import SourceUnusable
 from lookaside.jukebox.client import Jukebox
 from lookaside.jukebox.protocol import DEFAULT_PORT
-from lookaside.media.bases import base_named
-from lookaside.media.shelf import Shelf
+from lookaside.media.bases import base_named, bases_on
+from lookaside.media.shelf import PACKS, Shelf
 from lookaside.media.trees import FolderTree, Tree
-from lookaside.publicbase import DOCUMENT, FromPublicBase, Note, PublicBase, in_order, parse_note, public_ids
+from lookaside.publicbase import FromPublicBase, Note, PublicBase, in_order, note_in, public_ids
 from lookaside.sealed import Opened, SealedSource
 from lookaside.source import ChunkSource
 from lookaside.versions import Version
-from soulpad.base.errors import SoulpadError, UsageError
+from soulpad.base.errors import BadInput, SoulpadError, UsageError
 
 ANY_JUKEBOX = "jukebox"
+FIRST_DESCRIPTOR_BYTES = 16 * 2048
 
 Place = Shelf | Jukebox
 
@@ -36,9 +37,26 @@ def places_named(name: str) -> list[Place]:
     """What a name on the command line stands for. Raises UsageError, SourceUnusable."""
     if name == ANY_JUKEBOX:
         return list(jukeboxes_found())
-    if name.startswith(("http://", "https://")):
+    if is_elsewhere(name):
         return [jukebox_at(name)]
     return [Shelf(tree_at(Path(name)))]
+
+
+def is_elsewhere(name: str) -> bool:
+    """Whether it names what is reached over a network."""
+    return name == ANY_JUKEBOX or name.startswith(("http://", "https://"))
+
+
+def has_packs(path: Path) -> bool:
+    """Whether there is a folder of packs, or a disc. Raises OSError."""
+    return (path / PACKS).is_dir() or (not path.is_dir() and is_disc(path))
+
+
+def is_disc(path: Path) -> bool:
+    """Whether a file or drive holds ISO 9660. Source: ECMA-119, 8.1: the first volume descriptor."""
+    with path.open("rb") as file:
+        file.seek(FIRST_DESCRIPTOR_BYTES)
+        return file.read(6)[1:] == b"CD001"
 
 
 def jukeboxes_found() -> Iterator[Jukebox]:
@@ -92,15 +110,6 @@ def sources_of(
     return sources
 
 
-def note_in(version: Version) -> Note | None:
-    """What the version says of its public base; None: it has none, or it makes no sense."""
-    text = version.manifest.documents.get(DOCUMENT)
-    try:
-        return parse_note(text) if text else None
-    except DamagedManifest:
-        return None
-
-
 def base_at(places: Sequence[Place], note: Note) -> PublicBase | None:
     """The base that a version names, from the first place that has its manifests."""
     for place in places:
@@ -109,3 +118,14 @@ def base_at(places: Sequence[Place], note: Note) -> PublicBase | None:
         except SoulpadError:
             continue
     return None
+
+
+def public_base_at(name: str) -> PublicBase:
+    """The base image of a disc, or of a folder that has what a disc has. Raises BadInput, SourceUnusable, and what its
+    manifests raise."""
+    if is_elsewhere(name):
+        raise BadInput(f"{name} is no disc", "name its image, or where it is mounted")
+    bases = bases_on(Shelf(tree_at(Path(name))))
+    if len(bases) != 1:
+        raise BadInput(f"{name} has {len(bases)} base images, and a version notes one", "make a disc of one image")
+    return bases[0]

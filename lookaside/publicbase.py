@@ -83,13 +83,25 @@ def base_of(domain: Domain, version: Version) -> PublicBase:
 def note_of(chunks: Sequence[ChunkId], public: Mapping[ChunkId, ChunkId], base: PublicBase) -> str:
     """The document of a version whose chunks, in order, are these, and ``public`` those that are known to be the
     base's."""
+    return note_by_number(chunks, numbers_of(public, base), base.domain, base.version)
+
+
+def numbers_of(public: Mapping[ChunkId, ChunkId], base: PublicBase) -> dict[ChunkId, int]:
+    """The base's numbers of what is known to be the base's."""
     numbers = {chunk_id: number for number, chunk_id in enumerate(base.chunks)}
-    found = [numbers.get(public[chunk_id]) if chunk_id in public else None for chunk_id in chunks]
+    return {own: numbers[theirs] for own, theirs in public.items() if theirs in numbers}
+
+
+def note_by_number(
+    chunks: Sequence[ChunkId], numbers: Mapping[ChunkId, int], domain: Domain, version: VersionName
+) -> str:
+    """The document of a version whose chunks, in order, are these, and ``numbers`` those of them that are known to be
+    the base's, as the base counts them."""
     fields = {
         "format": FORMAT,
-        "domain_key": base.domain.key.reveal().hex(),
-        "version": base.version,
-        "runs": list(runs_of(found)),
+        "domain_key": domain.key.reveal().hex(),
+        "version": version,
+        "runs": list(runs_of([numbers.get(chunk_id) for chunk_id in chunks])),
     }
     return json.dumps(fields, separators=(",", ":"))
 
@@ -130,13 +142,29 @@ def parse_note(text: str) -> Note:
 
 def public_ids(chunks: Sequence[ChunkId], note: Note, base: PublicBase) -> dict[ChunkId, ChunkId]:
     """Which of the version's chunks, in order, are which of the base's."""
-    found: dict[ChunkId, ChunkId] = {}
+    there = len(base.chunks)
+    return {own: base.chunks[number] for own, number in noted_numbers(chunks, note).items() if number < there}
+
+
+def noted_numbers(chunks: Sequence[ChunkId], note: Note) -> dict[ChunkId, int]:
+    """Which of the version's chunks, in order, are the base's, and as the base counts them."""
+    found: dict[ChunkId, int] = {}
     position = 0
     for skipped, count, first in note.runs:
         position += skipped
-        found.update(zip(chunks[position : position + count], base.chunks[first : first + count], strict=False))
+        run = chunks[position : position + count]
+        found.update(zip(run, range(first, first + len(run)), strict=True))
         position += count
     return found
+
+
+def note_in(version: Version) -> Note | None:
+    """What the version says of its public base; None: it has none, or it makes no sense."""
+    text = version.manifest.documents.get(DOCUMENT)
+    try:
+        return parse_note(text) if text else None
+    except DamagedManifest:
+        return None
 
 
 @dataclass(frozen=True)

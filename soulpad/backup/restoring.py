@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lookaside.assembling import Target, assemble_together
+from lookaside.came import Came
 from lookaside.domain import ChunkId
 from lookaside.errors import DamagedManifest
 from lookaside.extentmap import UNIT_BYTES, ZEROS
@@ -30,16 +31,16 @@ from soulpad.store.workingset import WORKING_SET_NAME
 @dataclass
 class Traffic:
     """Where the bytes of what was restored came from. ``content_bytes``: of all files; ``zero_bytes``: of them zeros,
-    which come from nowhere; ``again_bytes``: parts of chunks that were at hand from before; ``sources``: the rest."""
+    which come from nowhere; ``sources``: what each gave."""
 
     content_bytes: int = 0
     zero_bytes: int = 0
     sources: dict[str, Tally] = field(default_factory=dict)
 
     @property
-    def again_bytes(self) -> int:
-        fetched = sum(tally.content_bytes for tally in self.sources.values())
-        return max(0, self.content_bytes - self.zero_bytes - fetched)
+    def came(self) -> Came:
+        """What is said of it in the end."""
+        return Came(self.sources, self.content_bytes)
 
 
 def choose(repository: Repository, parcel: str, number: int | None) -> StoredVersion:

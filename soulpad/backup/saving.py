@@ -17,11 +17,13 @@ from lookaside.domain import ChunkId
 from lookaside.extentmap import UNIT_BYTES, ZEROS
 from lookaside.making import VersionMaker
 from lookaside.manifest import Manifest, VersionName
+from lookaside.publicbase import PublicBase
 from lookaside.readable import Mapped
 from lookaside.repository import Repository, repository_trouble
 from lookaside.upload import uploading
 from lookaside.versions import Version, as_keyframe, chain_of, needs_keyframe, resolved
 from soulpad.backup.line import PARCEL, STICK, StoredVersion, newest_first, require_goes_on
+from soulpad.backup.publicnote import noting, with_note
 from soulpad.backup.seen import Seen, require_not_older
 from soulpad.backup.subject import Moment, Subject, require_whole
 from soulpad.base.progress import Progress
@@ -56,9 +58,17 @@ class Base:
     moment: Moment
 
 
-def back_up(subject: Subject, repository: Repository, seen: Seen, progress: Progress, *, branch: bool = False) -> Saved:
+def back_up(
+    subject: Subject,
+    repository: Repository,
+    seen: Seen,
+    progress: Progress,
+    *,
+    branch: bool = False,
+    public: PublicBase | None = None,
+) -> Saved:
     """Makes the version, or finds that there is nothing to do. ``branch``: also where the repository has another line,
-    or is an older copy of itself.
+    or is an older copy of itself. ``public``: a base image that everybody may have, to be noted where it is the same.
 
     Raises AnotherLine, OlderRepository, StoreDamaged, VersionTaken, NoSpace and what the repository raises.
     """
@@ -80,7 +90,7 @@ def back_up(subject: Subject, repository: Repository, seen: Seen, progress: Prog
         require_goes_on(newest, subject)
     require_whole(subject.current)
     with repository_trouble(repository.root):
-        return make_version(subject, repository, newest, saved, seen, progress)
+        return make_version(subject, repository, newest, saved, seen, progress, public)
 
 
 def make_version(
@@ -90,6 +100,7 @@ def make_version(
     saved: Saved,
     seen: Seen,
     progress: Progress,
+    public: PublicBase | None,
 ) -> Saved:
     """Stores the chunks and the manifest. Raises as ``back_up`` does, and OSError."""
     progress.step(f"Backing up {subject.description.name}")
@@ -99,14 +110,16 @@ def make_version(
     reading = [whole(images[name].size_bytes) if spans is None else spans for name, spans in changed.items()]
     meter = Meter(progress, sum(bytes_in(spans) for spans in reading))
     with uploading(repository) as upload:
-        maker = VersionMaker(repository.domain, upload, at_hand(subject, repository, base, seen))
+        domain = noting(repository.domain, public)
+        maker = VersionMaker(domain, upload, at_hand(subject, repository, base, seen))
         for name in sorted(images, key=lambda name: name == RAM_NAME):  # memory is looked up in the disks before it
             add = maker.add_memory if name == RAM_NAME else maker.add_image
             add(name, Metered(images[name], meter), changed[name])
         number, previous = (newest.number + 1, newest.name) if newest else (0, None)
         base_name = base.version.name if base else None
         manifest = maker.manifest(subject.uuid, number, previous, base_name, documents_of(subject))
-        name = upload.commit(short_enough(manifest, repository))
+        noted = with_note(manifest, domain, base.version if base else None, repository)
+        name = upload.commit(short_enough(noted, repository))
         seen.note(repository.domain.public_id, subject.uuid, number, name)
         return replace(
             saved,

@@ -200,7 +200,7 @@ def test_a_stick_is_backed_up_by_what_changed_and_made_anew_with_its_session(
     assert soulpad("restore", "--from", repository, new, "--source", stick, "--json", *size) == 0
     told = said(capsys)
     assert contents(new) == contents(stick)
-    sources = told["bytes"]["sources"]
+    sources = {source["name"]: source["bytes"] for source in told["bytes"]["sources"]}
     assert sources.get(str(repository), 0) == 0 and sources[f"{stick} (1)"] > 0
     seen = inspect(new, Secret(PASSPHRASE.encode()))
     assert seen.parcels and seen.description and seen.description.keyboard == "de-latin1"

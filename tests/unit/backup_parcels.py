@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lookaside.keyring import Key, found_repository
 from lookaside.keyslots import Stretching
+from lookaside.publicbase import PublicBase
 from lookaside.repository import Repository
 from lookaside.source import ChunkSource
 from soulpad.backup.mounted import subjects_in
@@ -72,15 +73,16 @@ def make_repository(root: Path) -> Repository:
     return found_repository(root, KEY, CHEAP)
 
 
-def save(root: Path, repository: Repository, seen: Path, *, branch: bool = False) -> Saved:
+def save(
+    root: Path, repository: Repository, seen: Path, *, branch: bool = False, public: PublicBase | None = None
+) -> Saved:
     """Backs up the only parcel of a store."""
     with subjects_in(root) as subjects:
         for _, error in subjects.failed:
             raise error
         (subject,) = subjects.whole
-        return back_up(
-            subject, Repository.open(repository.root, repository.domain), Seen(seen), Silent(), branch=branch
-        )
+        again = Repository.open(repository.root, repository.domain)
+        return back_up(subject, again, Seen(seen), Silent(), branch=branch, public=public)
 
 
 def content_of(folder: Path) -> dict[str, bytes]:

@@ -110,7 +110,7 @@ def test_what_is_at_hand_need_not_come_from_the_repository(
     assert content_of(tmp_path / "out") == content_of(parcel.checkpoint(1))
     assert set(traffic.sources) == {"old stick (1)"}
     given = traffic.sources["old stick (1)"].content_bytes
-    assert given + traffic.zero_bytes + traffic.again_bytes == traffic.content_bytes
+    assert given == traffic.came.came_bytes and traffic.came.spared_bytes == traffic.content_bytes - given
 
 
 def test_an_older_checkpoint_gives_what_did_not_change(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lookaside.keyring import Key, found_repository, open_repository
+from lookaside.places import public_base_at
 from lookaside.repository import DESCRIPTION, Repository, repository_trouble
 from soulpad.backup.mounted import subjects_in
 from soulpad.backup.saving import Saved, back_up
@@ -51,6 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also where the repository's newest version is none that this stick came from; nothing is lost",
     )
+    parser.add_argument(
+        "--public-base",
+        metavar="DISC",
+        help="a disc of the image that a parcel was made from (soulpad lookaside iso), which then serves its restores",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -59,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     mounted = arguments.path.is_dir()
     key = key_or_prompt(arguments, "the repository" if mounted else "the stick")
     repository_key = given_key(arguments, "the repository", REPOSITORY) or key
+    public = public_base_at(arguments.public_base) if arguments.public_base else None
     saved: list[Saved] = []
     with progress() as bar, subjects_in(arguments.path) if mounted else subjects_at(arguments.path, key) as found:
         subjects = named(found, arguments.parcel)
@@ -66,7 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
         repository, made = repository_at(arguments.to, repository_key, bar)
         for subject in subjects:
             try:
-                saved.append(back_up(subject, repository, seen_of_this_user(), bar, branch=arguments.branch))
+                seen = seen_of_this_user()
+                saved.append(back_up(subject, repository, seen, bar, branch=arguments.branch, public=public))
             except SoulpadError as error:
                 failed.append((subject.description.name, error))
     if arguments.json:

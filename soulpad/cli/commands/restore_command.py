@@ -26,7 +26,7 @@ from soulpad.base.secrets import (
     prompt_new_passphrase,
     require_strong,
 )
-from soulpad.base.units import MIB, format_bytes, parse_bytes
+from soulpad.base.units import MIB, parse_bytes
 from soulpad.cli.keys import add_key_arguments, key_or_prompt
 from soulpad.cli.output import emit, people, progress
 
@@ -53,9 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--source",
         action="append",
         default=[],
-        type=Path,
-        metavar="PATH",
-        help="a stick, an image, a parcel's folder or another repository that may have some of it; several times",
+        metavar="PLACE",
+        help="what may have some of it: a stick, an image, a parcel's folder, another repository, a disc (image, or "
+        "where it is mounted), http://HOST[:PORT] of a jukebox, or jukebox: all on this network; several times",
     )
     add_key_arguments(parser, "the repository")
     new = parser.add_mutually_exclusive_group()
@@ -206,12 +206,7 @@ def as_fields(versions: list[StoredVersion], traffic: Traffic, stick: CreatedSti
     return {
         "versions": [version_fields(stored) for stored in versions],
         "stick": asdict(stick) if stick else None,
-        "bytes": {
-            "content": traffic.content_bytes,
-            "zeros": traffic.zero_bytes,
-            "at_hand": traffic.again_bytes,
-            "sources": {name: tally.content_bytes for name, tally in traffic.sources.items()},
-        },
+        "bytes": {"content": traffic.content_bytes, "zeros": traffic.zero_bytes} | traffic.came.to_fields(),
     }
 
 
@@ -219,7 +214,5 @@ def show(versions: list[StoredVersion], traffic: Traffic, target: Path) -> None:
     """The result for people."""
     for stored in versions:
         people.print(f"{stored.description.name}: version {stored.number} is in {target}", markup=False)
-    for name, tally in traffic.sources.items():
-        people.print(f"  {format_bytes(tally.content_bytes)} came from {name}", markup=False)
-    spared = traffic.zero_bytes + traffic.again_bytes
-    people.print(f"  {format_bytes(spared)} did not have to come, being zeros or there already")
+    for line in traffic.came.lines():
+        people.print(f"  {line}", markup=False)
