@@ -27,11 +27,12 @@ TYPING_ATTEMPTS = 6
 POWER_OFF_TIMEOUT_SECONDS = 400
 
 GUEST_PORT = 1
-EVENT = r'^SOULPAD (\{"event": "%s".*\})\s*$'
-GUEST_WORD = r'^(\{"soul": .*\})\s*$'
-GUEST_REPORT = r'^(\{"soul": .*"pattern_mib": %d,.*"pattern_ok": true.*"file_found": true.*\})\s*$'
-GUEST_ECHO = r'^\{"soul": .*"typed": "%s"\}\}\s*$'
-GUEST_ANSWER = r'^\{"done": (\{"command": "%s".*\})\}\s*$'
+# Whole lines: of one that is still coming, a part may look like all of it.
+EVENT = r'^SOULPAD (\{"event": "%s".*\})\r*\n'
+GUEST_WORD = r'^(\{"soul": .*\})\r*\n'
+GUEST_REPORT = r'^(\{"soul": .*"pattern_mib": %d,.*"pattern_ok": true.*"file_found": true.*\})\r*\n'
+GUEST_ECHO = r'^\{"soul": .*"typed": "%s"\}\}\r*\n'
+GUEST_ANSWER = r'^\{"done": (\{"command": "%s".*\})\}\r*\n'
 
 
 @dataclass
