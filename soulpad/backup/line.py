@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from lookaside.errors import DamagedManifest
-from lookaside.manifest import Manifest, VersionName
+from lookaside.manifest import Manifest, VersionName, require_place
 from lookaside.repository import Repository
 from soulpad.backup.subject import Subject
 from soulpad.base.errors import SoulpadError
@@ -70,13 +70,7 @@ def newest_first(repository: Repository, parcel: str) -> Iterator[StoredVersion]
 def stored_version(repository: Repository, parcel: str, number: int, name: VersionName) -> StoredVersion:
     """The version that is filed under this parcel and number. Raises DamagedManifest, also if it is another one:
     somebody put an older version, or another parcel's, in its place."""
-    manifest = repository.manifest(name)
-    if (manifest.parcel, manifest.sequence) != (parcel, number):
-        raise DamagedManifest(
-            f"{repository.root} has version {manifest.sequence} of {manifest.parcel} in place of {number} of {parcel}.",
-            "use another copy of the repository",
-        )
-    return StoredVersion(number, name, manifest)
+    return StoredVersion(number, name, require_place(repository.manifest(name), parcel, number))
 
 
 def require_goes_on(newest: StoredVersion, subject: Subject) -> None:

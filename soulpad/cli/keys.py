@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lookaside.keyring import Key
+from lookaside.domain import Domain
+from lookaside.keyring import Key, unlock
 from soulpad.base.secrets import (
     key_from_file,
     passphrase_from_descriptor,
@@ -14,6 +15,7 @@ from soulpad.base.secrets import (
 )
 
 REPOSITORY = "repository-"
+OF = "the repository"
 
 
 def add_key_arguments(parser: argparse.ArgumentParser, of: str, prefix: str = "") -> None:
@@ -45,3 +47,8 @@ def given_key(arguments: argparse.Namespace, of: str, prefix: str = "") -> Key |
 def key_or_prompt(arguments: argparse.Namespace, of: str) -> Key:
     """What was given, or what is typed. Raises BadInput, UsageError."""
     return given_key(arguments, of) or Key(prompt_passphrase(f"Passphrase of {of}: "))
+
+
+def domain_of(root: Path, arguments: argparse.Namespace) -> Domain:
+    """A repository's keys, by what was given or is typed. Raises what ``unlock`` raises."""
+    return unlock(root, key_or_prompt(arguments, OF))

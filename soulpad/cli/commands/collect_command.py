@@ -8,9 +8,8 @@ from pathlib import Path
 from lookaside.collecting import Collected, collect
 from lookaside.repository import Repository, repository_trouble
 from soulpad.base.units import format_bytes
-from soulpad.cli.keys import add_key_arguments
+from soulpad.cli.keys import OF, add_key_arguments, domain_of
 from soulpad.cli.output import emit, people, progress
-from soulpad.cli.repositorykey import OF, domain_of
 from soulpad.cli.shares import percent
 
 EPILOG = """example: soulpad collect /mnt/backup --passphrase-file secret.txt

@@ -9,9 +9,8 @@ from lookaside.marks import pinned
 from lookaside.repository import Repository, repository_trouble
 from lookaside.retention import Kept, to_forget
 from soulpad.base.errors import UsageError
-from soulpad.cli.keys import add_key_arguments
+from soulpad.cli.keys import OF, add_key_arguments, domain_of
 from soulpad.cli.output import emit, people
-from soulpad.cli.repositorykey import OF, domain_of
 from soulpad.store.versionfacts import all_facts, parcel_named
 
 EPILOG = """example: soulpad forget /mnt/backup --parcel work --keep-last 3 --keep-daily 7

@@ -16,9 +16,8 @@ from lookaside.errors import RepositoryDamaged
 from lookaside.keyring import unlock
 from lookaside.repository import Repository, domain_id_of, repository_trouble
 from soulpad.base.units import format_bytes
-from soulpad.cli.keys import add_key_arguments, given_key
+from soulpad.cli.keys import OF, add_key_arguments, given_key
 from soulpad.cli.output import emit, people
-from soulpad.cli.repositorykey import OF
 from soulpad.store.versionfacts import VersionFacts, all_facts
 
 EPILOG = """example: soulpad versions /mnt/backup --ask-passphrase

@@ -22,7 +22,7 @@ from lookaside.rewriting import planned
 from lookaside.upload import uploading
 from lookaside.verifying import verify
 from soulpad.base.errors import BadInput
-from tests.unit.power import PowerCut, power, steps_of
+from tests.unit.power import PowerCut, cut_if_it_comes_to, power, steps_of
 
 from .letters import PARCEL, forget, letters_in, packs_in, put, words, write
 from .shelves import DOMAIN
@@ -85,7 +85,7 @@ def test_cut_off_anywhere_it_loses_nothing_and_the_next_one_does_the_rest(tmp_pa
     assert steps > 8
     for step in range(steps):
         root = begun(tmp_path / str(step))
-        with power(step), pytest.raises(PowerCut):
+        with cut_if_it_comes_to(step):
             collect(opened(root))
         assert words(root) == {1: "axyz"}
         left = [pin.pin_id for pin in pins(root, COLLECTING)]  # this process lives, so they are not seen to be dead

@@ -16,7 +16,7 @@ from lookaside.repository import DESCRIPTION, PACKS, Repository
 from lookaside.upload import uploading
 from lookaside.versions import resolved
 from soulpad.base.errors import UnknownFormat
-from tests.unit.power import PowerCut, power, steps_of
+from tests.unit.power import cut_if_it_comes_to, steps_of
 
 from .shelves import DOMAIN, write_sparse
 
@@ -96,7 +96,7 @@ def test_cut_off_anywhere_a_backup_leaves_the_old_version_or_the_new_one_and_can
     for step in range(steps):
         folder = tmp_path / str(step)
         cut = make(folder)
-        with power(step), pytest.raises(PowerCut):
+        with cut_if_it_comes_to(step):
             back_up(cut, SECOND, folder / "image")
         after = Repository.open(cut.root, DOMAIN)
         names = after.versions(PARCEL)

@@ -17,7 +17,7 @@ from lookaside.salvaging import domain_of_damaged, salvage
 from lookaside.verifying import verify
 from soulpad.base.errors import WrongPassphrase
 from soulpad.base.secrets import Secret
-from tests.unit.power import PowerCut, power, steps_of
+from tests.unit.power import cut_if_it_comes_to, steps_of
 
 from .letters import PARCEL, forget, packs_in, words, write
 from .shelves import DOMAIN
@@ -170,7 +170,7 @@ def test_cut_off_anywhere_it_leaves_no_repository_and_can_be_repeated(root: Path
     new = root.parent / "new"
     steps = steps_of(lambda: salvage(root, DOMAIN, root.parent / "rehearsed"))
     for step in range(0, steps, 3):
-        with power(step), pytest.raises(PowerCut):
+        with cut_if_it_comes_to(step):
             salvage(root, DOMAIN, new)
         assert not new.exists() or words(new) == WORDS
         if not new.exists():
