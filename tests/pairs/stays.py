@@ -11,7 +11,7 @@ import re
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 from builder.inspect import inspect
 from builder.pc.machine import MachineOptions, UsbDisk
 from builder.pc.profile import PcProfile, find_profile
-from builder.pc.running import RunningPc, power_on
+from builder.pc.running import RunningPc, WaitedInVain, power_on
 from builder.pc.screen import differs
 from builder.places import BUILD
 from demo.stations import GUEST_PORT, GUEST_REPORT, command_guest, event
@@ -42,6 +42,7 @@ MEMINFO = Path("/proc/meminfo")
 LOCK = BUILD / "pairs" / "large-pc.lock"
 PATTERN_MIB = 16
 TYPING_ATTEMPTS = 6
+ENTER_SECONDS = 120
 WHOLE_PASSES = 2  # of the pattern's checking, which never ends: of two that ended, one began after the resume
 
 
@@ -121,12 +122,21 @@ def unlock(pc: RunningPc) -> None:
     for _ in range(TYPING_ATTEMPTS):
         since = len(pc.serial())
         pc.type_text(PASSPHRASE)
-        pc.press("ret")
-        answer = pc.wait_for_serial(r'"event": "(unlocked|wrong-passphrase)"', TIMEOUT_SECONDS, since=since)
+        answer = entered(pc, since)
         if answer[1] == "unlocked":
             return
         pc.wait_for_serial("^SOULPAD prompt-ready", TIMEOUT_SECONDS, since=answer.end())
     raise EmulatedPcFailed(f"{pc.profile.name} never took the whole passphrase", "is this machine overloaded?")
+
+
+def entered(pc: RunningPc, since: int) -> re.Match[str]:
+    """What the PC says to the passphrase that was typed; Enter is pressed again where it seems to be lost."""
+    pattern = r'"event": "(unlocked|wrong-passphrase)"'
+    for _ in range(TYPING_ATTEMPTS):
+        pc.press("ret")
+        with suppress(WaitedInVain):
+            return pc.wait_for_serial(pattern, ENTER_SECONDS, since=since)
+    return pc.wait_for_serial(pattern, ENTER_SECONDS, since=since)
 
 
 def leave(pc: RunningPc) -> None:
