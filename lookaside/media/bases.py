@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from lookaside.domain import Domain
-from lookaside.errors import DamagedManifest, SourceUnusable
-from lookaside.manifest import Manifest, VersionName, decode_manifest, version_name
+from lookaside.errors import SourceUnusable
+from lookaside.manifest import VersionName
+from lookaside.manifestplaces import HasManifests, proved_manifest
 from lookaside.media.shelf import Shelf
 from lookaside.media.trees import Tree
 from lookaside.publicbase import PublicBase, base_of
@@ -16,13 +15,6 @@ from lookaside.source import unreadable
 from lookaside.versions import resolved
 
 LARGEST_KEY_FILE_BYTES = 4096
-
-
-class HasManifests(Protocol):
-    """A medium or a jukebox."""
-
-    def manifest(self, name: VersionName) -> bytes:
-        """What it has as that manifest. Raises SourceUnusable."""
 
 
 def public_domain(tree: Tree) -> Domain:
@@ -56,12 +48,4 @@ def newest(tree: Tree, parcel: str) -> VersionName | None:
 
 def base_named(place: HasManifests, domain: Domain, name: VersionName) -> PublicBase:
     """That version as a base. Raises SourceUnusable, DamagedManifest, ForeignDomain, UnknownFormat."""
-
     return base_of(domain, resolved(name, lambda wanted: proved_manifest(domain, wanted, place.manifest(wanted))))
-
-
-def proved_manifest(domain: Domain, name: VersionName, encoded: bytes) -> Manifest:
-    """The manifest of that name, if the bytes are it. Raises DamagedManifest, ForeignDomain, UnknownFormat."""
-    if version_name(encoded) != name:
-        raise DamagedManifest(f"The manifest of version {name[:12]} was altered.", "use another copy of it")
-    return decode_manifest(domain, encoded)
