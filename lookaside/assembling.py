@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from itertools import groupby
 from operator import attrgetter
@@ -35,6 +35,9 @@ class Part(NamedTuple):
     image_bytes: int
 
 
+PutBefore = Callable[[list[Part]], list[Part]]  # writes some of the parts, sorted by chunks; gives back the others
+
+
 def assemble(
     target: Path, image_bytes: int, extents: Iterable[Extent], chunks: Sequence[ChunkId], source: ChunkSource
 ) -> None:
@@ -42,10 +45,12 @@ def assemble(
     assemble_together([Target(target, image_bytes, extents)], chunks, source)
 
 
-def assemble_together(targets: Iterable[Target], chunks: Sequence[ChunkId], source: ChunkSource) -> None:
+def assemble_together(
+    targets: Iterable[Target], chunks: Sequence[ChunkId], source: ChunkSource, put_before: PutBefore | None = None
+) -> None:
     """Writes the targets' extents into their files, which are made if they are not there, and gives them their sizes.
     What no extent covers stays as it was: zeros in a new file. Each chunk is asked for once, also where a memory and a
-    disk have parts of it. Nothing is made durable.
+    disk have parts of it. ``put_before``: what needs no chunks. Nothing is made durable.
 
     Raises ChunkMissing or what the source raises, and OSError. A file that was being made is then of no use.
     """
@@ -57,6 +62,8 @@ def assemble_together(targets: Iterable[Target], chunks: Sequence[ChunkId], sour
             os.ftruncate(descriptor, target.image_bytes)
             parts += (Part(extent.chunk, extent, descriptor, target.image_bytes) for extent in target.extents)
         parts.sort()
+        if put_before:
+            parts = put_before(parts)
         needed = (chunk for chunk, _ in groupby(parts, by_chunk) if chunk != ZEROS)
         held = ReadAhead(source, (chunks[chunk] for chunk in needed))
         for chunk, some in groupby(parts, by_chunk):

@@ -25,8 +25,8 @@ class ChunkStore(Protocol):
     def has(self, chunk_id: ChunkId) -> bool:
         """Whether it is there, or was put there, and will stay until the version is committed."""
 
-    def put(self, chunk_id: ChunkId, content: bytes) -> None:
-        """Stores a chunk that is not there."""
+    def keep(self, chunk_id: ChunkId, content: bytes) -> None:
+        """Stores a chunk, unless it is there."""
 
 
 class Piece(NamedTuple):

@@ -52,13 +52,18 @@ class ImagesSource:
         """The chunk, put together from where its parts stand. Raises ChunkMissing, OSError."""
         for places in self._places:
             there = [part for part in places.parts.get(chunk_id, ()) if part.name in self._images]
-            content = b"".join(map(self._read, covering(there, places.units.get(chunk_id, 0))))
+            content = b"".join(map(self.read, covering(there, places.units.get(chunk_id, 0))))
             if content and self._domain.chunk_id(content) == chunk_id:
                 return content
         raise ChunkMissing(f"chunk {chunk_id.hex()[:12]} is not in {self.name}, or not any more")
 
-    def _read(self, part: Part) -> bytes:
-        """Its bytes; fewer where the image ends, none where there is no image or that part of it is damaged."""
+    def has_image(self, name: str) -> bool:
+        """Whether there is an image of that name."""
+        return name in self._images
+
+    def read(self, part: Part) -> bytes:
+        """What stands there, proved by nobody; fewer bytes where the image ends, none where there is no image or that
+        part of it is damaged. Raises OSError."""
         try:
             with opened(self._images[part.name]) as image:
                 return image.read_at(part.start * UNIT_BYTES, part.units * UNIT_BYTES)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from lookaside.domain import ChunkId
 from lookaside.extentmap import UNIT_BYTES, ZEROS
 from lookaside.manifest import Manifest
+from lookaside.outlines import is_outlines
 from lookaside.versions import Version, as_keyframe
 from soulpad.base.spans import Span, union
 
@@ -18,7 +19,8 @@ Lacking = dict[str, list[Span]]  # by image: the bytes, from a first to before a
 
 
 def lacking(version: Version, available: Collection[ChunkId]) -> Lacking:
-    """The bytes of the version's images whose chunks are not among those."""
+    """The bytes of the version's images whose chunks are not among those. Of outlines nothing is told: nobody needs
+    them."""
     missing = {number for number, chunk_id in enumerate(version.chunks) if chunk_id not in available}
     found = {
         name: union(
@@ -27,21 +29,21 @@ def lacking(version: Version, available: Collection[ChunkId]) -> Lacking:
             if extent.chunk in missing
         )
         for name, image in version.images.items()
+        if not is_outlines(name)
     }
     return {name: spans for name, spans in found.items() if spans}
 
 
 def without_lost(version: Version, available: Collection[ChunkId]) -> Manifest:
-    """A keyframe of what is left: zeros where something is lacking, and a document ``lost.json`` that says where."""
-    images = {
-        name: replace(
-            image,
-            extents=tuple(
-                extent for extent in image.extents if extent.chunk == ZEROS or version.chunks[extent.chunk] in available
-            ),
+    """A keyframe of what is left: zeros where something is lacking, and a document ``lost.json`` that says where.
+    Outlines that lack something are left out."""
+    images = {}
+    for name, image in version.images.items():
+        kept = tuple(
+            extent for extent in image.extents if extent.chunk == ZEROS or version.chunks[extent.chunk] in available
         )
-        for name, image in version.images.items()
-    }
+        if not is_outlines(name) or len(kept) == len(image.extents):
+            images[name] = replace(image, extents=kept)
     manifest = as_keyframe(replace(version, images=images))
     documents = {**manifest.documents, LOST_DOCUMENT: json.dumps(lacking(version, available))}
     return replace(manifest, documents=documents)

@@ -20,7 +20,7 @@ from lookaside.manifest import ImageMap, Manifest, VersionName
 from lookaside.pageids import PageIds
 from lookaside.paging import PageCutter
 from lookaside.readable import Readable, opened
-from lookaside.versions import ChunkList
+from lookaside.versions import ChunkList, Version
 from soulpad.base.spans import Span
 
 
@@ -57,6 +57,17 @@ class VersionMaker:
             ids, before = self._known(name, readable, spans, changed is not None, cleanup)
             extents = self._cut_by_pages(readable, spans, before, self._known_disks(cleanup), ids)
             self._keep(name, readable.size_bytes, changed is None, extents)
+
+    def add_aside(self, name: str, image: Readable) -> None:
+        """Adds what is no file of the parcel's, in full: no page is looked up in it, now or later."""
+        extents = [self._extent(piece, None) for piece in pieces(image, whole(image.size_bytes))]
+        self._keep(name, image.size_bytes, True, extents)
+
+    def add_as_before(self, name: str, before: Version, *, is_base: bool) -> None:
+        """Adds an image as it is in another version. ``is_base``: this one is a difference against that."""
+        image = before.images[name]
+        extents = [] if is_base else self._chunks.taken_over(image.extents, before.chunks, before.chunk_units)
+        self._keep(name, image.image_bytes, not is_base, extents)
 
     def manifest(
         self,
@@ -109,6 +120,5 @@ class VersionMaker:
         if piece.content is None:
             return Extent(piece.start, piece.units, ZEROS)
         chunk_id = self._domain.chunk_id(piece.content)
-        if not self._store.has(chunk_id):
-            self._store.put(chunk_id, piece.content)
+        self._store.keep(chunk_id, piece.content)
         return Extent(piece.start, piece.units, self._chunks.number(chunk_id, piece.units))

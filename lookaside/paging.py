@@ -96,8 +96,7 @@ class PageCutter:
         """The places of new pages (page id, number) in a chunk of their own, which is stored."""
         content = b"".join(image.read_at(number * UNIT_BYTES, UNIT_BYTES) for _, number in group)
         chunk_id: ChunkId = self.domain.chunk_id(content)
-        if not self.store.has(chunk_id):
-            self.store.put(chunk_id, content)
+        self.store.keep(chunk_id, content)
         return {page_id: Place(chunk_id, len(group), offset) for offset, (page_id, _) in enumerate(group)}
 
 

@@ -18,6 +18,7 @@ class ReadAhead:
     """A source whose chunks are asked for in the order of ``upcoming``, each as often as it stands there."""
 
     def __init__(self, source: ChunkSource, upcoming: Iterable[ChunkId]) -> None:
+        self.name = source.name
         self._source = source
         self._upcoming = iter(upcoming)
         self._kept: OrderedDict[ChunkId, bytes] = OrderedDict()  # the one used last is the last

@@ -45,8 +45,13 @@ class Upload:
     def has(self, chunk_id: ChunkId) -> bool:
         return self._bin.has(chunk_id) or chunk_id in self._sealing or self._repository.has(chunk_id)
 
-    def put(self, chunk_id: ChunkId, content: bytes) -> None:
+    def keep(self, chunk_id: ChunkId, content: bytes) -> None:
         """Raises OSError."""
+        if not self.has(chunk_id):
+            self.put(chunk_id, content)
+
+    def put(self, chunk_id: ChunkId, content: bytes) -> None:
+        """Stores a chunk that is not there. Raises OSError."""
         self.new_chunks += 1
         for ready in self._sealing.put(chunk_id, content):
             self._bin.add(*ready)

@@ -16,8 +16,10 @@ from lookaside.came import Came
 from lookaside.domain import ChunkId
 from lookaside.errors import DamagedManifest
 from lookaside.extentmap import UNIT_BYTES, ZEROS
+from lookaside.images import ImagesSource
 from lookaside.repository import Repository
 from lookaside.source import ChunkSource, FirstOf, Tally
+from lookaside.standing import Standing
 from lookaside.versions import Version, WholeImage, resolved
 from soulpad.backup.line import PARCEL, StoredVersion, newest_first, stored_version
 from soulpad.backup.trouble import target_trouble
@@ -98,7 +100,9 @@ def fill(
     told = Told(first, progress, sum(map(filled_bytes, images.values())))
     progress.step(f"Restoring {stored.description.name}, version {stored.number}")
     targets = [Target(folder / name, image.image_bytes, image.extents) for name, image in images.items()]
-    assemble_together(targets, version.chunks, told)
+    moments = [source for source in sources if isinstance(source, ImagesSource)]
+    standing = Standing(repository.domain, version, images, moments, first, told.tell)
+    assemble_together(targets, version.chunks, told, standing.put)
     for name, image in images.items():
         fsync_path(folder / name)
         traffic.content_bytes += image.image_bytes
@@ -141,6 +145,10 @@ class Told:
 
     def get(self, chunk_id: ChunkId) -> bytes:
         content = self.source.get(chunk_id)
-        self.done_bytes += len(content)
-        self.progress.advance(min(self.done_bytes, self.total_bytes), self.total_bytes)
+        self.tell(len(content))
         return content
+
+    def tell(self, count: int) -> None:
+        """So many bytes more are there."""
+        self.done_bytes += count
+        self.progress.advance(min(self.done_bytes, self.total_bytes), self.total_bytes)

@@ -17,6 +17,7 @@ from lookaside.domain import ChunkId
 from lookaside.extentmap import UNIT_BYTES, ZEROS
 from lookaside.making import VersionMaker
 from lookaside.manifest import Manifest, VersionName
+from lookaside.outlining import Outlining
 from lookaside.publicbase import PublicBase
 from lookaside.readable import Mapped
 from lookaside.repository import Repository, repository_trouble
@@ -26,6 +27,7 @@ from soulpad.backup.line import PARCEL, STICK, StoredVersion, newest_first, requ
 from soulpad.backup.publicnote import noting, with_note
 from soulpad.backup.seen import Seen, require_not_older
 from soulpad.backup.subject import Moment, Subject, require_whole
+from soulpad.base.errors import SoulpadError
 from soulpad.base.progress import Progress
 from soulpad.base.spans import Span, bytes_in, union
 from soulpad.store.checkpoint import MANIFEST_NAME, RAM_NAME
@@ -111,11 +113,13 @@ def make_version(
     meter = Meter(progress, sum(bytes_in(spans) for spans in reading))
     with uploading(repository) as upload:
         domain = noting(repository.domain, public)
-        maker = VersionMaker(domain, upload, at_hand(subject, repository, base, seen))
+        outlining = Outlining(domain, upload, before_of(newest, base, repository), is_base=base is not None)
+        maker = VersionMaker(domain, outlining, at_hand(subject, repository, base, seen))
         for name in sorted(images, key=lambda name: name == RAM_NAME):  # memory is looked up in the disks before it
             add = maker.add_memory if name == RAM_NAME else maker.add_image
             add(name, Metered(images[name], meter), changed[name])
         number, previous = (newest.number + 1, newest.name) if newest else (0, None)
+        outlining.add_to(maker, number)
         base_name = base.version.name if base else None
         manifest = maker.manifest(subject.uuid, number, previous, base_name, documents_of(subject))
         noted = with_note(manifest, domain, base.version if base else None, repository)
@@ -129,6 +133,16 @@ def make_version(
             new_chunks=upload.new_chunks,
             stored_bytes=upload.stored_bytes,
         )
+
+
+def before_of(newest: StoredVersion | None, base: Base | None, repository: Repository) -> Version | None:
+    """The version whose outlines the next one takes over; none where it cannot be read: they are a hint."""
+    if base or not newest:
+        return base.version if base else None
+    try:
+        return resolved(newest.name, repository.manifest)
+    except SoulpadError:
+        return None
 
 
 def at_hand(subject: Subject, repository: Repository, base: Base | None, seen: Seen) -> AtHand | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lookaside.manifest import Manifest
+from lookaside.outlines import is_outlines
 from lookaside.repository import Repository
 from lookaside.retention import Dated
 from soulpad.base.errors import BadInput, SoulpadError
@@ -33,7 +34,7 @@ class VersionFacts:
 
 def facts_of(number: int, manifest: Manifest) -> VersionFacts:
     """What the version's documents say; damaged ones say nothing."""
-    image_bytes = sum(image.image_bytes for image in manifest.images)
+    image_bytes = sum(image.image_bytes for image in manifest.images if not is_outlines(image.name))
     try:
         name = ParcelDescription.decode(manifest.documents[PARCEL_NAME].encode()).name
         checkpoint = CheckpointManifest.decode(manifest.documents[MANIFEST_NAME].encode())

@@ -77,9 +77,10 @@ class SmallPacks:
     def has(self, chunk_id: ChunkId) -> bool:
         return self.upload.has(chunk_id)
 
-    def put(self, chunk_id: ChunkId, content: bytes) -> None:
-        self.upload.put(chunk_id, content)
-        if self.upload.new_chunks % 2 == 0:
+    def keep(self, chunk_id: ChunkId, content: bytes) -> None:
+        before = self.upload.new_chunks
+        self.upload.keep(chunk_id, content)
+        if before < self.upload.new_chunks and self.upload.new_chunks % 2 == 0:
             self.upload.finish_pack()
 
 

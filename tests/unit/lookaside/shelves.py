@@ -25,7 +25,7 @@ class MemoryStore:
     def has(self, chunk_id: ChunkId) -> bool:
         return chunk_id in self.chunks
 
-    def put(self, chunk_id: ChunkId, content: bytes) -> None:
+    def keep(self, chunk_id: ChunkId, content: bytes) -> None:
         self.chunks[chunk_id] = content
 
     def get(self, chunk_id: ChunkId) -> bytes:

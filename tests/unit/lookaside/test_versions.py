@@ -137,6 +137,6 @@ def test_a_chunk_that_is_missing_or_too_short_is_no_silent_hole(tmp_path: Path) 
     extents = [Extent(0, 1, 0)]
     with pytest.raises(ChunkMissing):
         assemble(tmp_path / "one", 4096, extents, [chunk_id], store)
-    store.put(chunk_id, b"x" * 100)
+    store.keep(chunk_id, b"x" * 100)
     with pytest.raises(CorruptChunk):
         assemble(tmp_path / "two", 4096, extents, [chunk_id], store)
