@@ -4,7 +4,7 @@ A later version that overwrites a part of a chunk goes on using the rest. A stic
 bytes that are needed of the chunk, and not the chunk, so its id proves nothing. Page ids do: they are content of a
 version, and as authentic as all of it.
 
-    outlines = header | chunks u32 | zeros (12) | chunks | page ids
+    outlines = header | chunks u32 | zeros (12) | chunks | check (16), of all behind the header | page ids
     header     64 bytes, see framing; the magic is "SOULOUTL", the version 1
     chunk      id (32) | units u32
     page id    16 bytes, Domain.page_id; of all pages of the first chunk, then of the second ...
@@ -17,13 +17,15 @@ whole chunks are asked for. Numbers are little-endian.
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from typing import NamedTuple
+
+from blake3 import blake3
 
 from lookaside.domain import CHUNK_ID_BYTES, ChunkId, Domain
 from lookaside.errors import CorruptChunk
 from lookaside.extentmap import UNIT_BYTES
-from lookaside.framing import HEADER_BYTES, NotWhole, domain_in, header
+from lookaside.framing import CHECK_BYTES, HEADER_BYTES, NotWhole, checked, domain_in, header
 from lookaside.pageids import pages_of
 from lookaside.readable import Readable
 
@@ -32,11 +34,10 @@ VERSION = 1
 PREFIX = "outlines-"
 PAGE_ID_BYTES = 16
 MOST_CHUNKS = 1 << 22  # of 1 MiB: 4 TiB in a single version
-LARGEST_UNITS = 1 << 16  # of a chunk, far more than chunks have
 
 _COUNT = struct.Struct("<I12x")
 _CHUNK = struct.Struct(f"<{CHUNK_ID_BYTES}sI")
-_HEAD_BYTES = HEADER_BYTES + _COUNT.size
+_START_BYTES = HEADER_BYTES + _COUNT.size
 _AT_ONCE = 1 << 12  # chunks, 144 KiB
 
 
@@ -70,40 +71,47 @@ def page_ids_of(domain: Domain, content: bytes) -> bytes:
 
 def encoded_head(domain: Domain, chunks: Collection[tuple[ChunkId, int]]) -> bytes:
     """What stands before the page ids of chunks, which have so many units each."""
-    start = header(MAGIC, VERSION, domain.public_id) + _COUNT.pack(len(chunks))
-    return start + b"".join(_CHUNK.pack(*chunk) for chunk in chunks)
+    entries = b"".join(_CHUNK.pack(*chunk) for chunk in chunks)
+    return header(MAGIC, VERSION, domain.public_id) + checked(_COUNT.pack(len(chunks)) + entries)
 
 
-def read_head(domain: Domain, image: Readable) -> Iterator[tuple[ChunkId, Outline]]:
-    """The chunks of which an image has outlines, and where those stand. Takes little memory, however many the image
+def read_head(domain: Domain, image: Readable, wanted: Container[ChunkId]) -> dict[ChunkId, Outline]:
+    """Where an image has the outlines of those chunks; of no others, so that it takes little memory however many it
     says that there are. Raises CorruptChunk for what is none, UnknownFormat, and what the image raises."""
-    start = image.read_at(0, _HEAD_BYTES)
+    start = image.read_at(0, _START_BYTES)
     try:
         domain_id = domain_in(start[:HEADER_BYTES], MAGIC, VERSION)
     except NotWhole:
         raise no_outlines() from None
-    if domain_id != domain.public_id or len(start) != _HEAD_BYTES:
+    if domain_id != domain.public_id or len(start) != _START_BYTES:
         raise no_outlines()
     (count,) = _COUNT.unpack_from(start, HEADER_BYTES)
-    offset = _HEAD_BYTES + count * _CHUNK.size
-    if count > MOST_CHUNKS or offset > image.size_bytes:
+    check_offset = _START_BYTES + count * _CHUNK.size
+    if count > MOST_CHUNKS or check_offset > image.size_bytes:
         raise no_outlines()
-    for chunk_id, units in read_chunks(image, count):
-        outline = Outline(offset, units)
-        offset += units * PAGE_ID_BYTES
-        if not 0 < units <= LARGEST_UNITS or offset > image.size_bytes:
-            raise no_outlines()
-        yield chunk_id, outline
+    found: dict[ChunkId, Outline] = {}
+    digest = blake3(start[HEADER_BYTES:])
+    offset = check_offset + CHECK_BYTES
+    for entries in read_pieces(image, _START_BYTES, check_offset):
+        digest.update(entries)
+        for chunk_id, units in _CHUNK.iter_unpack(entries):
+            if chunk_id in wanted:
+                found[chunk_id] = Outline(offset, units)
+            offset += units * PAGE_ID_BYTES
+    if digest.digest(length=CHECK_BYTES) != image.read_at(check_offset, CHECK_BYTES) or offset != image.size_bytes:
+        raise no_outlines()
+    return found
 
 
-def read_chunks(image: Readable, count: int) -> Iterator[tuple[ChunkId, int]]:
-    """The ids and units of so many chunks. Raises CorruptChunk where there are fewer."""
-    for first in range(0, count, _AT_ONCE):
-        some = min(_AT_ONCE, count - first) * _CHUNK.size
-        content = image.read_at(_HEAD_BYTES + first * _CHUNK.size, some)
-        if len(content) != some:
+def read_pieces(image: Readable, start: int, end: int) -> Iterator[bytes]:
+    """What stands between two places of an image, entry by entry and many at once. Raises CorruptChunk where it is
+    cut short."""
+    for position in range(start, end, _AT_ONCE * _CHUNK.size):
+        count = min(_AT_ONCE * _CHUNK.size, end - position)
+        content = image.read_at(position, count)
+        if len(content) != count:
             raise no_outlines()
-        yield from _CHUNK.iter_unpack(content)
+        yield content
 
 
 def read_page_ids(image: Readable, outline: Outline) -> list[bytes]:

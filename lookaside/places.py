@@ -9,7 +9,8 @@ jukebox                                                all jukeboxes that are fo
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -40,6 +41,14 @@ def places_named(name: str) -> list[Place]:
     if is_elsewhere(name):
         return [jukebox_at(name)]
     return [Shelf(tree_at(Path(name)))]
+
+
+def with_manifests(names: Iterable[str]) -> Iterator[Place]:
+    """Those of the places named that may have manifests; what cannot be used is left out."""
+    for name in names:
+        with suppress(SoulpadError, OSError):
+            if is_elsewhere(name) or has_packs(Path(name)):
+                yield from places_named(name)
 
 
 def is_elsewhere(name: str) -> bool:

@@ -8,7 +8,8 @@ outlines that are damaged, cost time, and then whole chunks come as if nothing w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Container, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -38,19 +39,17 @@ class Outlines:
     source: ChunkSource
     _places: dict[ChunkId, tuple[Readable, Outline]] = field(default_factory=dict)
 
-    def look_for(self, wanted: Collection[ChunkId]) -> None:
+    def look_for(self, wanted: Container[ChunkId]) -> None:
         """Finds where those chunks' outlines are."""
         units = dict(zip(self.version.chunks, self.version.chunk_units, strict=True))
         held = ReadAhead(self.source, ())
         for name, whole in self.version.images.items():
             if is_outlines(name):
                 image = StoredImage(whole, self.version.chunks, held)
-                try:
-                    for chunk_id, outline in read_head(self.domain, image):
-                        if chunk_id in wanted and units[chunk_id] == outline.units:
+                with suppress(SoulpadError):
+                    for chunk_id, outline in read_head(self.domain, image, wanted).items():
+                        if units[chunk_id] == outline.units:
                             self._places.setdefault(chunk_id, (image, outline))
-                except SoulpadError:  # what was read of it so far is good
-                    continue
 
     def page_ids(self, chunk_id: ChunkId) -> list[bytes]:
         """The page ids of a chunk; none where they cannot be had."""

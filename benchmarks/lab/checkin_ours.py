@@ -14,6 +14,8 @@ from lookaside.athand import AtHand
 from lookaside.changed import changed_spans
 from lookaside.domain import Domain
 from lookaside.making import VersionMaker
+from lookaside.outlines import is_outlines
+from lookaside.outlining import Outlining
 from lookaside.repository import Repository
 from lookaside.upload import uploading
 from lookaside.versions import resolved
@@ -32,7 +34,8 @@ def main(root: Path, key: Path, pages: Path, folder: Path, before: Path | None =
     base = resolved(newest, repository.manifest) if newest and before else None
     files = {path.name: path for path in before.iterdir()} if before else {}
     with uploading(repository) as upload:
-        maker = VersionMaker(domain, upload, AtHand(pages, base, files))
+        outlining = Outlining(domain, upload, base, is_base=base is not None)
+        maker = VersionMaker(domain, outlining, AtHand(pages, base, files))
         stored_bytes = 0
         for name in sorted(path.name for path in folder.iterdir()):  # the disk comes first
             changed = changed_spans(files[name], folder / name) if base else None
@@ -42,9 +45,12 @@ def main(root: Path, key: Path, pages: Path, folder: Path, before: Path | None =
                 maker.add_memory(name, folder / name, changed)
             else:
                 maker.add_image(name, folder / name, changed)
+        upload.finish_pack()
+        memory_bytes = upload.stored_bytes - stored_bytes
         number = base.manifest.sequence + 1 if base else 0
+        outlining.add_to(maker, number)
         upload.commit(maker.manifest(PARCEL, number, newest, base.name if base else None, {}))
-        print(upload.stored_bytes - stored_bytes)
+        print(memory_bytes)
 
 
 def require_restored(root: Path, key: Path, folder: Path, scratch: Path) -> None:
@@ -54,6 +60,8 @@ def require_restored(root: Path, key: Path, folder: Path, scratch: Path) -> None
     assert newest
     version, target = resolved(newest, repository.manifest), scratch / "restored"
     for name, image in version.images.items():
+        if is_outlines(name):
+            continue
         assemble(target, image.image_bytes, image.extents, version.chunks, repository)
         same = filecmp.cmp(target, folder / name, shallow=False)
         target.unlink()

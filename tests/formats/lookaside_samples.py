@@ -13,6 +13,7 @@ from pathlib import Path
 from lookaside.domain import Domain
 from lookaside.extentmap import ZEROS, Extent, encode_extents
 from lookaside.manifest import ImageMap, Manifest, VersionName, encode_manifest
+from lookaside.outlines import encoded_head, page_ids_of
 from lookaside.pack import PackWriter, seal_chunk
 from lookaside.pageids import ids_of, page_ids
 from soulpad.base.secrets import Secret
@@ -53,11 +54,17 @@ def pages() -> bytes:
         return path.read_bytes()
 
 
+def outlines() -> bytes:
+    head = encoded_head(DOMAIN, list(zip(MANIFEST.chunks, CHUNK_UNITS, strict=True)))
+    return head + b"".join(page_ids_of(DOMAIN, content) for content in CONTENTS)
+
+
 MADE = {
     "soulpack-1": pack,
     "soulmani-1": lambda: encode_manifest(DOMAIN, MANIFEST),
     "extents-1": lambda: encode_extents(EXTENTS),
     "soulpage-1": pages,
+    "souloutl-1": outlines,
 }
 
 

@@ -1,4 +1,4 @@
-"""Packs, manifests, extent maps, page ids as this version writes them: still read, and as the page describes them."""
+"""Packs, manifests, extent maps, page ids, outlines as this version writes them: read, and as the page describes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from lookaside import framing, manifest, pack, pageids, sealing
+from lookaside import framing, manifest, outlines, outlining, pack, pageids, sealing
 from lookaside.extentmap import decode_extents, encode_extents, units_of
 from lookaside.manifest import decode_manifest, encode_content
 from lookaside.pageids import ids_of, page_ids
 from soulpad.base.errors import UnknownFormat
 from tests.formats.lookaside_samples import CHUNK_UNITS, CONTENTS, DOMAIN, EXTENTS, IMAGE, MADE, MANIFEST, SAMPLES
+from tests.unit.backup_parcels import ReadBytes
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/formats/lookaside.md"
 Fields = dict[str, tuple[int, int | None]]
@@ -50,7 +51,9 @@ def number(field: bytes) -> int:
 
 def test_every_stored_sample_is_tried_and_every_format_has_one() -> None:
     assert {path.name for path in SAMPLES.iterdir()} == set(MADE)
-    assert {f"{module.MAGIC.decode().lower()}-{module.VERSION}" for module in (pack, manifest, pageids)} < set(MADE)
+    assert {
+        f"{module.MAGIC.decode().lower()}-{module.VERSION}" for module in (pack, manifest, pageids, outlines)
+    } < set(MADE)
 
 
 def test_a_stored_pack_still_gives_its_chunks() -> None:
@@ -83,13 +86,27 @@ def test_stored_page_ids_are_still_those_of_their_image(tmp_path: Path) -> None:
     assert path.read_bytes() == sample("soulpage-1") == MADE["soulpage-1"]()
 
 
-@pytest.mark.parametrize("name", ["soulpack-1", "soulmani-1"])
+def test_stored_outlines_are_still_those_of_their_chunks() -> None:
+    image = ReadBytes(sample("souloutl-1"))
+    found = outlines.read_head(DOMAIN, image, set(MANIFEST.chunks))
+    for content in CONTENTS:
+        outline = found[DOMAIN.chunk_id(content)]
+        pages = [content[start : start + 4096] for start in range(0, len(content), 4096)]
+        page_ids = outlines.read_page_ids(image, outline)
+        assert page_ids == [DOMAIN.page_id(page) for page in pages]
+        assert list(outlines.proved(DOMAIN, page_ids, 0, content)) == list(enumerate(pages))
+    assert sample("souloutl-1") == MADE["souloutl-1"]()
+
+
+@pytest.mark.parametrize("name", ["soulpack-1", "soulmani-1", "souloutl-1"])
 def test_a_later_version_is_refused_and_not_guessed_at(name: str) -> None:
     whole = sample(name)
     later = framing.checked(whole[:8] + (2).to_bytes(2, "little") + whole[10:48]) + whole[64:]
     with pytest.raises(UnknownFormat) as refused:
         if name == "soulpack-1":
             pack.read_entries(io.BytesIO(later), len(later))
+        elif name == "souloutl-1":
+            outlines.read_head(DOMAIN, ReadBytes(later), set())
         else:
             decode_manifest(DOMAIN, later)
     assert "/2" in refused.value.message and refused.value.hint
@@ -98,7 +115,7 @@ def test_a_later_version_is_refused_and_not_guessed_at(name: str) -> None:
 # --- what the page says
 
 
-@pytest.mark.parametrize("name", ["soulpack-1", "soulmani-1", "soulpage-1"])
+@pytest.mark.parametrize("name", ["soulpack-1", "soulmani-1", "soulpage-1", "souloutl-1"])
 def test_the_page_describes_every_byte_of_the_header(name: str) -> None:
     fields = taken(sample(name)[: framing.HEADER_BYTES], described("## Header"))
     assert b"".join(fields.values()) == sample(name)[: framing.HEADER_BYTES]
@@ -144,6 +161,22 @@ def test_the_page_describes_a_manifest_and_its_content() -> None:
     assert sealing.unseal(DOMAIN.body_key, sealed, b"soulpad manifest 1", len(content)) == content
 
 
+def test_the_page_describes_every_byte_of_outlines() -> None:
+    whole = sample("souloutl-1")
+    fields = taken(whole, described("## Outlines"))
+    assert whole[:64] + b"".join(fields.values()) == whole and not any(fields["zeros68"])
+    assert number(fields["chunks"]) == len(CONTENTS)
+    entries, rest = fields["rest"][: 36 * len(CONTENTS)], fields["rest"][36 * len(CONTENTS) :]
+    check, page_ids = rest[:16], rest[16:]
+    assert check == blake3(whole[64 : 80 + len(entries)]).digest(length=16)
+    found = [
+        taken(entries[start : start + 36], described("### Outlined chunk")) for start in range(0, len(entries), 36)
+    ]
+    assert [entry["chunk_id"] for entry in found] == [DOMAIN.chunk_id(content) for content in CONTENTS]
+    assert [number(entry["units"]) for entry in found] == list(CHUNK_UNITS)
+    assert page_ids == b"".join(outlines.page_ids_of(DOMAIN, content) for content in CONTENTS)
+
+
 def test_the_page_names_every_field_of_a_manifests_head() -> None:
     head = json.loads(encode_content(MANIFEST)[4:].split(b"\x04\0\0\0" + MANIFEST.chunks[0], 1)[0])
     names = set(head) | {f"images[].{name}" for name in head["images"][0]}
@@ -156,4 +189,5 @@ def test_limits_on_the_page_are_those_of_the_code() -> None:
     assert f"1 to {pack.LARGEST_CONTENT_BYTES}" in text
     assert f"{sealing.OVERHEAD_BYTES} to {pack.LARGEST_BODY_BYTES}" in text
     assert manifest.LARGEST_CONTENT_BYTES == 1 << 30 and "at most 1 GiB" in text
+    assert f"`{outlines.PREFIX}NUMBER`" in text and f"up to {outlining.MOST_KEPT} " in text
     assert pageids.ID_BYTES == 8 and units_of(4097) == 2

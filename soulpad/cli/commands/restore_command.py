@@ -12,6 +12,8 @@ from builder.places import IMAGES
 from builder.restore import restore_parcel, restore_stick, stick_it_was
 from builder.store.luks import LuksSpec
 from lookaside.keyring import Key, open_repository
+from lookaside.othercopies import WithOtherCopies
+from lookaside.places import with_manifests
 from lookaside.repository import Repository, repository_trouble
 from soulpad.backup.line import StoredVersion
 from soulpad.backup.restoring import Traffic, choose
@@ -77,7 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
     require_one_target(arguments)
     key = key_or_prompt(arguments, "the repository")
     with repository_trouble(arguments.repository):
-        repository = open_repository(arguments.repository, key)
+        opened = open_repository(arguments.repository, key)
+        repository = WithOtherCopies(opened, lambda: with_manifests(arguments.source))
         versions = chosen(repository, arguments.parcel, arguments.version)
     if not arguments.older_copy:
         for stored in versions:

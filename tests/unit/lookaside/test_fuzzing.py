@@ -22,10 +22,12 @@ from lookaside.errors import DamagedManifest
 from lookaside.extentmap import ZEROS, decode_extents
 from lookaside.framing import CHECK_BYTES, HEADER_BYTES, NotWhole, check_of, domain_in
 from lookaside.manifest import Manifest, decode_content, decode_manifest, encode_content
+from lookaside.outlines import read_head, read_page_ids
 from lookaside.pageids import page_ids
 from lookaside.sealing import Sealed, decoded, seal, unseal
 from soulpad.base.errors import SoulpadError
 from tests.formats.lookaside_samples import DOMAIN, MANIFEST, SAMPLES
+from tests.unit.backup_parcels import ReadBytes
 
 PACK, SEALED_MANIFEST = ((SAMPLES / name).read_bytes() for name in ("soulpack-1", "soulmani-1"))
 T = TypeVar("T")
@@ -155,6 +157,19 @@ def test_fuzzed_page_ids_are_taken_for_what_they_are_or_begin_anew(content: byte
         with page_ids(path, DOMAIN, image_bytes) as (ids, _):
             assert len(ids.read(0, 1 << 20)) == ids.pages
             assert all(number < ids.pages for _, number in ids.find({1, 2, 3}))
+
+
+@pytest.mark.parametrize("repaired", [False, True])
+@given(content=inputs((SAMPLES / "souloutl-1").read_bytes()))
+def test_fuzzed_outlines_give_page_ids_that_are_there_or_none(repaired: bool, content: bytes) -> None:
+    part = bytearray(content)
+    if repaired:
+        put_right(part, 0, HEADER_BYTES)
+        head_end = HEADER_BYTES + 16 + 36 * int.from_bytes(part[64:68], "little") + CHECK_BYTES
+        put_right(part, HEADER_BYTES, head_end - HEADER_BYTES)
+    image = ReadBytes(bytes(part))
+    for outline in (bounded(lambda: read_head(DOMAIN, image, set(MANIFEST.chunks))) or {}).values():
+        assert len(read_page_ids(image, outline)) == outline.units
 
 
 def test_a_manifest_whose_content_claims_more_than_there_is_takes_no_memory() -> None:

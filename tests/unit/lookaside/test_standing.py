@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -197,12 +197,12 @@ def with_outlines(machine: Machine, version: Version, content: bytes) -> Version
 
 
 FOREIGN = Domain(Secret(bytes(range(1, 33))))
-BROKEN = {
+BROKEN: dict[str, Callable[[bytes, random.Random], bytes]] = {
     "empty": lambda whole, chance: b"",
     "cut short": lambda whole, chance: whole[: chance.randrange(len(whole))],
     "bytes flipped": lambda whole, chance: bytes(byte ^ (chance.random() < 0.01) for byte in whole),
     "zeros": lambda whole, chance: bytes(len(whole)),
-    "zeros behind the head": lambda whole, chance: whole[:300].ljust(len(whole), b"\0"),
+    "zeros behind the head": lambda whole, chance: whole[: 80 + 4 * 36 + 16].ljust(len(whole), b"\0"),
     "noise": lambda whole, chance: chance.randbytes(len(whole)),
     "longer": lambda whole, chance: whole + chance.randbytes(5000),
     "of another key": lambda whole, chance: whole.replace(DOMAIN.public_id, FOREIGN.public_id),
