@@ -13,6 +13,7 @@ from builder.guest.parcels import ParcelRequest
 from builder.guest.recipe import read_guest_recipe
 from builder.host.image import build_host
 from builder.keys import files_below, key_of
+from builder.oneatatime import one_at_a_time
 from builder.pc.profile import find_profile
 from builder.pc.running import GuestPanicked
 from builder.places import BUILD, IMAGES, ROOT
@@ -41,12 +42,9 @@ LABORATORY = ("soulpad.report=ttyS0", "soulpad.guest_serial=ttyS1")
 
 def main(argv: list[str]) -> int:
     """Shows the walk and its evidence, or the kept evidence when nothing changed since; returns the exit code."""
-    report_path = FOLDER / "report.json"
     try:
         with progress() as bar:
-            key = walk_key(bar)
-            kept = None if "--again" in argv else evidence.kept(report_path, key)
-            report = kept or walk_with_a_retry(FOLDER, bar, key)
+            report, kept = walked(bar, again="--again" in argv)
     except SoulpadError as error:
         return complain(error)
     except KeyboardInterrupt:
@@ -57,6 +55,15 @@ def main(argv: list[str]) -> int:
         people.print(line)
     people.print(f"report: {FOLDER / 'report.json'}   screenshots: {FOLDER}/*/*.png")
     return 0
+
+
+def walked(bar: Progress, *, again: bool = False) -> tuple[dict[str, Any], bool]:
+    """The report of a walk, and whether it is the kept one because nothing changed since (unless ``again``)."""
+    key = walk_key(bar)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with one_at_a_time(FOLDER, bar, "walk"):
+        kept = None if again else evidence.kept(FOLDER / "report.json", key)
+        return kept or walk_with_a_retry(FOLDER, bar, key), kept is not None
 
 
 def walk_key(bar: Progress) -> str:

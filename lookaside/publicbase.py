@@ -80,12 +80,6 @@ def base_of(domain: Domain, version: Version) -> PublicBase:
     return PublicBase(domain, version.name, tuple(in_order(version)))
 
 
-def note_of(chunks: Sequence[ChunkId], public: Mapping[ChunkId, ChunkId], base: PublicBase) -> str:
-    """The document of a version whose chunks, in order, are these, and ``public`` those that are known to be the
-    base's."""
-    return note_by_number(chunks, numbers_of(public, base), base.domain, base.version)
-
-
 def numbers_of(public: Mapping[ChunkId, ChunkId], base: PublicBase) -> dict[ChunkId, int]:
     """The base's numbers of what is known to be the base's."""
     numbers = {chunk_id: number for number, chunk_id in enumerate(base.chunks)}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 
 from benchmarks.lab.debianpackage import unpacked_package
 from builder.debian.dib import build_root
 from builder.host.image import LIBRARIES, PYTHON_HOME
 from builder.host.recipe import read_host_recipe
+from builder.oneatatime import one_at_a_time
 from builder.places import CACHE, IMAGES
 from soulpad.base.progress import Progress
 from soulpad.base.run import run
@@ -31,16 +33,20 @@ def unpacked_host(progress: Progress, recipe_path: Path = IMAGES / "host.toml") 
     recipe = read_host_recipe(recipe_path)
     archive = build_root(recipe.name, recipe.all_elements, {}, progress)
     root = ROOTS / f"{archive.stem}-{_UNPACKING}"
-    if not root.exists():
-        progress.step("unpacking the host's root")
-        ROOTS.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".partial-", dir=ROOTS) as scratch:
+    if root.exists():
+        return root
+    ROOTS.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as cleanup:
+        cleanup.enter_context(one_at_a_time(ROOTS, progress, "unpacking of a host"))
+        if not root.exists():
+            progress.step("unpacking the host's root")
+            scratch = cleanup.enter_context(tempfile.TemporaryDirectory(prefix=".partial-", dir=ROOTS))
             made = Path(scratch) / "root"
             unpack(archive, made, MOUNT_POINTS)
             progress.step("fetching libvirt's helper for save images")
             add_helper(made, Path(scratch) / "package")
             made.replace(root)  # commit point: a root under its key is whole
-        prune(root)
+            prune(root)
     return root
 
 

@@ -10,7 +10,7 @@ from lookaside.cutting import CHUNK_BYTES
 from lookaside.domain import Domain
 from lookaside.making import VersionMaker
 from lookaside.manifest import VersionName
-from lookaside.repository import Repository
+from lookaside.repository import MANIFESTS, Repository
 from lookaside.upload import uploading
 
 PARCEL = "00000000-0000-4000-8000-000000000000"
@@ -21,7 +21,7 @@ NOISE_SHARE = 0.5  # of each chunk: what does not compress
 
 @dataclass(frozen=True)
 class State:
-    """``older``, ``newer``: folders with the images of the versions ``names``, in this order."""
+    """``older``, ``newer``: folders with the images and the manifests of the versions ``names``, in this order."""
 
     repository: Repository
     older: Path
@@ -43,6 +43,8 @@ def make_state(folder: Path, domain: Domain, compressed_bytes: int) -> State:
             for seed in seeds:
                 file.write(content_of(seed))
         names.append(stored(repository, image, number, names[-1] if names else None))
+        encoded = repository.path(MANIFESTS, names[-1]).read_bytes()
+        (folder / name / names[-1]).write_bytes(encoded)
         for place in chosen.sample(range(chunks), round(chunks * CHANGED_SHARE)):
             seeds[place] += chunks
     return State(repository, folder / "older", folder / "newer", (names[0], names[1]))

@@ -6,7 +6,6 @@ an unchanged one is there at once. Needs root to build (it works in a chroot), n
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import importlib.metadata
 import os
@@ -14,13 +13,14 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from builder.debian.chroot_scratch import end_processes_rooted_below, scratch_folder
 from builder.debian.mirror import DebianMirror, this_machines_mirror
 from builder.debian.tidy_tar import clean_tar
+from builder.oneatatime import one_at_a_time
 from builder.places import BUILD, CACHE, HOSTOS, IMAGES
 from soulpad.base.errors import BadInput, ProgramFailed
 from soulpad.base.progress import Progress
@@ -65,7 +65,8 @@ def build_root(name: str, elements: Sequence[str], settings: Mapping[str, str], 
     for folder in (ROOTS, LOGS, _DIB):
         _make_folder(folder)
     with ExitStack() as cleanup:
-        cleanup.enter_context(_one_at_a_time(_DIB / "lock", progress))
+        # Builds share a cache of packages, which apt does not share.
+        cleanup.enter_context(one_at_a_time(_DIB, progress, "build of a Debian root"))
         if not root.exists():
             scratch = cleanup.enter_context(scratch_folder(_DIB, name))
             environment = dib_environment(scratch, settings, this_machines_mirror())
@@ -182,18 +183,6 @@ def _end(process: Process, scratch: Path) -> None:
         while process.poll() is None and time.monotonic() < deadline:
             end_processes_rooted_below(scratch)
             time.sleep(0.1)
-
-
-@contextmanager
-def _one_at_a_time(lock: Path, progress: Progress) -> Iterator[None]:
-    """Builds share a cache of packages, which apt does not share."""
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress.step("waiting for another build of a Debian root")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _make_folder(folder: Path) -> None:

@@ -24,6 +24,7 @@ from builder.debian.toolbox import Toolbox, toolbox
 from builder.disk.bootsector import COMMON_MODULES, install_bios_grub
 from builder.guest.recipe import GuestRecipe, read_guest_recipe
 from builder.keys import files_below, key_of
+from builder.oneatatime import one_at_a_time
 from builder.places import CACHE, IMAGES, ROOT
 from soulpad.base.errors import ProgramFailed
 from soulpad.base.progress import Progress
@@ -76,9 +77,11 @@ def build_guest(recipe_path: Path, progress: Progress) -> Path:
             os.utime(image)
         return image
     GUESTS.mkdir(parents=True, exist_ok=True)
-    with _scratch(GUESTS) as scratch:
-        assemble(recipe, root, tools, key, scratch, progress)
-        (scratch / "disk.img").replace(image)  # commit point
+    with one_at_a_time(GUESTS, progress, "build of a guest"):
+        if not image.exists():
+            with _scratch(GUESTS) as scratch:
+                assemble(recipe, root, tools, key, scratch, progress)
+                (scratch / "disk.img").replace(image)  # commit point
     prune(GUESTS, recipe.name, "img")
     return image
 

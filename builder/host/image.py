@@ -18,6 +18,7 @@ from builder.host.native import compile_keeper, compile_libraries
 from builder.host.recipe import HostRecipe, read_host_recipe
 from builder.host.roottar import Laid, merge
 from builder.keys import files_below, key_of
+from builder.oneatatime import one_at_a_time
 from builder.places import CACHE, HOSTOS, ROOT
 from soulpad import __version__
 from soulpad.base.progress import Progress
@@ -62,9 +63,12 @@ def build_host(recipe_path: Path, progress: Progress) -> HostImage:
     root_tar = build_root(recipe.name, recipe.all_elements, {}, progress)
     key = host_key(recipe, root_tar)
     image = HostImage(HOSTS / f"{recipe.name}-{key}", f"{__version__}+{key[:8]}")
-    if not image.folder.exists():
-        with ExitStack() as stack:
-            HOSTS.mkdir(parents=True, exist_ok=True)
+    if image.folder.exists():
+        return image
+    HOSTS.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        stack.enter_context(one_at_a_time(HOSTS, progress, "build of a host"))
+        if not image.folder.exists():
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=HOSTS, prefix=".making-")))
             made = scratch / "made"
             made.mkdir()
@@ -73,7 +77,7 @@ def build_host(recipe_path: Path, progress: Progress) -> HostImage:
             overlay = lay_overlay(scratch / "overlay", scratch / "root")
             make_squashfs(root_tar, overlay, made / "host.squashfs", recipe.compression_level, progress)
             made.replace(image.folder)  # commit point: a folder under its key is whole
-        prune(recipe.name)
+            prune(recipe.name)
     return image
 
 

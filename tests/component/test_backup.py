@@ -36,6 +36,7 @@ from soulpad.store.layout import ParcelPaths
 from soulpad.store.lineage import history_after
 from soulpad.store.parcel import Disk, Machine, ParcelDescription
 from soulpad.store.stick import ESP_LABEL, PAYLOAD_OFFSET_BYTES, StickDescription
+from tests.component.loops import loop_device
 
 pytestmark = pytest.mark.component
 needs_root = pytest.mark.skipif(
@@ -215,6 +216,29 @@ def test_a_stick_is_backed_up_by_what_changed_and_made_anew_with_its_session(
     a_session(stick, scratch, 5)
     assert soulpad("backup", stick, "--to", repository) == 0  # the same writes: the same line
     assert not list(tmp_path.glob(".*"))
+
+
+@needs_root
+def test_a_restore_to_a_device_makes_a_stick_of_it_and_erases_nothing_unasked(
+    stick: Path, soulpad: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repository, scratch = tmp_path / "repository", tmp_path / "scratch"
+    scratch.mkdir()
+    assert soulpad("backup", stick, "--to", repository) == 0
+    words = ["restore", "--from", repository, "--unlock-memory", "32MiB", "--scratch", scratch]
+    with loop_device(tmp_path / "backing", 2400 * MIB) as device:
+        assert soulpad(*words, device, "--yes") == 20  # a loop device is nobody's stick
+        assert soulpad(*words, device, "--allow-loop-device") == 2  # nobody is there to confirm
+        assert (tmp_path / "backing").stat().st_blocks == 0
+        capsys.readouterr()
+        assert soulpad(*words, device, "--allow-loop-device", "--yes", "--size", "2300MiB", "--json") == 0
+        assert said(capsys)["stick"]["image"] == str(device)
+        assert contents(device) == contents(stick)
+        (old, new) = (partitions.read_layout(path).of("parcels").size_bytes for path in (stick, device))
+        assert new > old + 80 * MIB
+    assert not list(scratch.iterdir())
+    assert soulpad(*words, "/dev/no-such-stick", "--yes") == 20
+    assert soulpad(*words[:-1], tmp_path / "nowhere", "/dev/no-such-stick", "--yes") == 20
 
 
 def test_every_parcels_files_come_back_without_any_source_but_the_repository(

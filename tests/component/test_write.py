@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from soulpad.base.progress import Silent
 from soulpad.base.run import run
 from soulpad.base.units import MIB
 from soulpad.cli.main import main
+from tests.component.loops import loop_device
 
 pytestmark = [
     pytest.mark.component,
@@ -39,18 +40,6 @@ def stick(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """A loop device that stands for a stick; its backing file is ``backing`` in the same folder."""
     with loop_device(tmp_path / "backing", DEVICE_BYTES, request.param) as device:
         yield device
-
-
-@contextmanager
-def loop_device(backing: Path, size_bytes: int, sector_bytes: int = 512) -> Iterator[Path]:
-    backing.touch()
-    os.truncate(backing, size_bytes)
-    made = run(["losetup", "--find", "--show", "--partscan", "--sector-size", str(sector_bytes), backing])
-    device = Path(made.stdout.strip())
-    try:
-        yield device
-    finally:
-        run(["losetup", "--detach", device])
 
 
 @pytest.fixture

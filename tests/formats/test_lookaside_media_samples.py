@@ -10,10 +10,11 @@ from lookaside.domain import ChunkId, Domain
 from lookaside.index import PackFile, Place, encode_index, require_whole_index
 from lookaside.manifest import VersionName
 from lookaside.pack import HEAD_BYTES, Entry, PackName
-from lookaside.publicbase import PublicBase, note_of, parse_note, public_ids
+from lookaside.publicbase import PublicBase, parse_note, public_ids
 from lookaside.publickey import decode_public_key, encode_public_key
 from lookaside.sealed import Opened, sealed_chunk
 from soulpad.base.secrets import Secret
+from tests.unit.lookaside.notes import note_of
 
 SAMPLES = Path(__file__).parent / "lookaside-media"
 KEY = Secret(bytes(range(32)))

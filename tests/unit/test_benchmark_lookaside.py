@@ -10,7 +10,20 @@ import pytest
 from benchmarks.lab.lookaside_inside import check_out
 from benchmarks.lab.lookaside_state import IMAGE, make_state
 from benchmarks.lab.slowlink import LINKS, FarComputer, Link, delaying, limiting, linking
-from benchmarks.lookaside import ISR_BYTES, SITUATIONS, Plan, main, parser, plan_of, report_of, request_for, served
+from benchmarks.lookaside import (
+    ISR_BYTES,
+    RIGHT,
+    SITUATIONS,
+    Plan,
+    cell_of,
+    main,
+    parser,
+    plan_of,
+    report_of,
+    request_for,
+    rounds,
+    served,
+)
 from lookaside.domain import Domain
 from soulpad.base.errors import BadInput
 from soulpad.base.units import MIB
@@ -62,6 +75,23 @@ def test_isrs_seconds_are_a_ratio_only_where_the_bytes_are_as_many(state_bytes: 
     cell = {"link": "10 Mb/s", "situation": "nothing", "seconds": 3.9, "sources": [], "slow_link_bytes": 0}
     (shown,) = report_of(Plan(state_bytes, LINKS), [cell], True)["cells"]
     assert (shown["isr_seconds"], shown["ratio"]) == (39, ratio)
+
+
+def test_the_links_take_turns_for_the_right_stick_whose_median_counts() -> None:
+    fast, slow = LINKS[0], LINKS[-1]
+    plan = Plan(MIB, (fast, slow), ("nothing", RIGHT), short_runs=2)
+    turns = [(RIGHT, fast), (RIGHT, slow)]
+    assert list(rounds(plan)) == [*turns, *turns, ("nothing", fast), ("nothing", slow)]
+    cells = [
+        cell_of(link.name, RIGHT, [{"seconds": seconds, "slow_link_bytes": 0} for seconds in times])
+        for link, times in ((fast, (0.5, 0.4, 9.0)), (slow, (0.6, 0.3, 0.7)))
+    ]
+    assert [cell["seconds_of_all"] for cell in cells] == [[0.4, 0.5, 9.0], [0.3, 0.6, 0.7]]
+    assert report_of(plan, cells, True)["right_stick_spread"] == 1.2
+    assert report_of(plan, [], True)["right_stick_spread"] is None
+    assert [situation for situation, _ in rounds(Plan(MIB, LINKS, ("nothing",)))] == ["nothing"] * 4
+    with pytest.raises(BadInput, match="0 runs"):
+        plan_of(parser().parse_args(["--runs", "0"]))
 
 
 def test_who_is_not_root_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

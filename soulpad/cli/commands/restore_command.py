@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
+import tempfile
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from builder.create import CreatedStick, StickSpec
+from builder.device.devices import StickDevice, resolve
 from builder.places import IMAGES
 from builder.restore import restore_parcel, restore_stick, stick_it_was
 from builder.store.luks import LuksSpec
+from builder.write import WriteOptions, write_image
 from lookaside.keyring import Key, open_repository
 from lookaside.othercopies import WithOtherCopies
 from lookaside.places import with_manifests
@@ -29,24 +32,31 @@ from soulpad.base.secrets import (
     require_strong,
 )
 from soulpad.base.units import MIB, parse_bytes
+from soulpad.cli.erasing import confirm
 from soulpad.cli.keys import add_key_arguments, key_or_prompt
 from soulpad.cli.output import emit, people, progress
 
 EPILOG = """examples:
   soulpad restore --from /mnt/nas/soulpad stick.img
+  soulpad restore --from /mnt/nas/soulpad /dev/disk/by-id/usb-SanDisk_Ultra_4C530001-0:0
   soulpad restore --from /mnt/nas/soulpad stick.img --source old-stick.img --generate-passphrase
   soulpad restore --from /mnt/nas/soulpad --parcel work --version 12 --folder work/
 
 The session goes on where the version was made. The new stick's passphrase is the repository's unless you say otherwise.
+A device is refused unless it is a USB or removable disk that nobody uses; all that it holds is lost. The stick's image
+is made first, in --scratch, and removed afterwards.
 Another stick of the same person may still hold most of it: name it with --source, and it need not come from far.
 
-exit codes: 0 done, 10 bad input, 12 wrong passphrase, 40 no space, 70 and 71 a chunk is missing or damaged everywhere,
-  73 the version is damaged, 75 no repository, 79 the repository is an older copy of itself"""
+exit codes: 0 done, 2 not confirmed, 10 bad input, 12 wrong passphrase, 20 to 22 and 31 as soulpad write, 40 no space,
+  70 and 71 a chunk is missing or damaged everywhere, 73 the version is damaged, 75 no repository, 79 the repository is
+  an older copy of itself"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The repository, what to take from it, what to make of it, the secrets."""
-    parser.add_argument("out", type=Path, nargs="?", metavar="OUT", help="the stick image to make")
+    parser.add_argument(
+        "out", type=Path, nargs="?", metavar="OUT", help="the image or the stick to make: a file or /dev/..."
+    )
     parser.add_argument("--from", type=Path, required=True, dest="repository", metavar="REPO", help="the repository")
     parser.add_argument("--folder", type=Path, metavar="DIR", help="make no stick, only a folder of one parcel's files")
     parser.add_argument("--parcel", action="append", default=[], metavar="NAME", help="only this one; several times")
@@ -70,6 +80,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", type=Path, default=IMAGES / "host.toml", help="host recipe (images/host.toml)")
     parser.add_argument("--unlock-memory", default="256MiB", help="memory that unlocking takes (256MiB)")
     parser.add_argument("--older-copy", action="store_true", help="also from an older copy of the repository")
+    parser.add_argument(
+        "--scratch", type=Path, default=Path(), metavar="DIR", help="where a device's image is made (.)"
+    )
+    parser.add_argument("--yes", action="store_true", help="do not ask before erasing a device")
+    parser.add_argument("--allow-loop-device", action="store_true", help=argparse.SUPPRESS)  # for tests, as in write
     parser.add_argument("--kernel-argument", action="append", default=[], metavar="WORD", help="as in: soulpad create")
 
 
@@ -77,6 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Restores, and says what was done."""
     harden_process()
     require_one_target(arguments)
+    device = stick_named(arguments)
     key = key_or_prompt(arguments, "the repository")
     with repository_trouble(arguments.repository):
         opened = open_repository(arguments.repository, key)
@@ -90,7 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.folder:
         restore_one(arguments, repository, versions, key, traffic)
     else:
-        stick = restore_all(arguments, repository, versions, key, traffic)
+        stick = restore_all(arguments, repository, versions, key, traffic, device)
     if arguments.json:
         emit(as_fields(versions, traffic, stick))
     else:
@@ -132,32 +148,55 @@ def restore_one(
         restore_parcel(repository, versions[0], folder, arguments.source, key.secret, traffic, bar, complain)
 
 
+def stick_named(arguments: argparse.Namespace) -> StickDevice | None:
+    """The stick to write, which may be erased; None: OUT is to be a file. Raises DeviceRefused, UsageError."""
+    if not arguments.out or not is_device(arguments.out):
+        return None
+    device = resolve(str(arguments.out), arguments.allow_loop_device)
+    if not arguments.scratch.is_dir():
+        raise BadInput(f"there is no folder {arguments.scratch}", "make it first, or name another one: --scratch DIR")
+    if not arguments.yes:
+        confirm(device)
+    return device
+
+
+def is_device(path: Path) -> bool:
+    """Whether a device is meant, also one that is not there: no file is to be made in /dev."""
+    below = path.absolute().parents
+    return path.is_block_device() or (Path("/dev") in below and Path("/dev/shm") not in below)
+
+
 def restore_all(
-    arguments: argparse.Namespace, repository: Repository, versions: list[StoredVersion], key: Key, traffic: Traffic
+    arguments: argparse.Namespace,
+    repository: Repository,
+    versions: list[StoredVersion],
+    key: Key,
+    traffic: Traffic,
+    device: StickDevice | None,
 ) -> CreatedStick:
-    """Makes the stick image."""
-    spec = spec_of(arguments, versions)
+    """Makes the stick image, and the stick of it where that is asked for."""
+    spec = spec_of(arguments, versions, device)
     passphrase = passphrase_of(arguments, key)
+    given = repository, versions, arguments.source, key.secret, passphrase, traffic
     with progress() as bar:
-        return restore_stick(
-            arguments.out,
-            spec,
-            repository,
-            versions,
-            arguments.source,
-            key.secret,
-            passphrase,
-            traffic,
-            bar,
-            complain,
-        )
+        if device is None:
+            return restore_stick(arguments.out, spec, *given, bar, complain)
+        with tempfile.TemporaryDirectory(dir=arguments.scratch, prefix=".soulpad-restore-") as folder:
+            made = restore_stick(Path(folder) / "stick.img", spec, *given, bar, complain)
+            write_image(made.image, device, WriteOptions(), bar)
+            return replace(made, image=device.path)
 
 
-def spec_of(arguments: argparse.Namespace, versions: list[StoredVersion]) -> StickSpec:
-    """The stick, as far as it is not said like the one that was backed up. Raises BadInput."""
+def spec_of(
+    arguments: argparse.Namespace, versions: list[StoredVersion], device: StickDevice | None = None
+) -> StickSpec:
+    """The stick, as far as it is not said like the one that was backed up; never larger than the device. Raises
+    BadInput."""
     sizes, keyboards = zip(*(stick_it_was(stored) for stored in versions), strict=True)
     known_bytes = max((size for size in sizes if size), default=None)
     total_bytes = parse_bytes(arguments.size) if arguments.size else known_bytes
+    if device and not arguments.size:
+        total_bytes = min(total_bytes or device.size_bytes, device.size_bytes)
     if total_bytes is None:
         raise BadInput("the versions do not say how large their stick was", "say how large this one is: --size 16GB")
     return StickSpec(

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
-
 from builder.device.devices import StickDevice, resolve
 from builder.device.stickcontents import checked_image
 from builder.write import WriteOptions, WriteReport, require_room, write_image
-from soulpad.base.errors import DeviceRefused, Interrupted, SoulpadError, UsageError
+from soulpad.base.errors import DeviceRefused, Interrupted, SoulpadError
 from soulpad.base.units import format_bytes
+from soulpad.cli.erasing import confirm
 from soulpad.cli.main import complain
 from soulpad.cli.output import emit, people, progress
 
@@ -57,22 +55,6 @@ def checked_devices(arguments: argparse.Namespace) -> list[StickDevice]:
         if device.path in [other.path for other in devices[:index]]:
             raise DeviceRefused(f"{device.path} is named twice", "name each device once")
     return devices
-
-
-def confirm(device: StickDevice) -> None:
-    """Asks for the device's short name; raises UsageError when it is not typed."""
-    if not sys.stdin.isatty():
-        raise UsageError("nobody is there to confirm that the device may be erased", "add --yes if you are sure")
-    people.print(f"All that is on [bold]{escape(description(device))}[/bold] will be lost.")
-    people.print(f"  {device.write_path}")
-    people.print(f"Type {device.short_name} to go on: ", end="")
-    if input().strip() != device.short_name:
-        raise UsageError(f"{device.short_name} was not confirmed; nothing was written")
-
-
-def description(device: StickDevice) -> str:
-    """The device as a person knows it."""
-    return f"{device.model or device.path.name} ({format_bytes(device.size_bytes)}, {device.path})"
 
 
 def outcome(arguments: argparse.Namespace, device: StickDevice) -> tuple[dict[str, Any], int]:

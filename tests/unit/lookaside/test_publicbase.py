@@ -24,7 +24,6 @@ from lookaside.publicbase import (
     NotingDomain,
     PublicBase,
     in_order,
-    note_of,
     parse_note,
     public_ids,
     runs_of,
@@ -42,6 +41,7 @@ from lookaside.versions import Version, as_keyframe, resolved
 from soulpad.base.errors import UnknownFormat
 from tests.unit.test_docs import named, page, section
 
+from .notes import note_of
 from .scene import CHUNKS, CONTENT, NOISE, Scene, noise, scene, stored
 from .servers import client_of, serving
 from .shelves import DOMAIN
