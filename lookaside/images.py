@@ -3,7 +3,7 @@
 Where a version has a chunk, its images are read, and so may be those of another moment: a block mostly stands where it
 stood before. Whether it does is told by the chunk's id; an image that went on since then is a source that has less.
 A chunk that a version has only in part, for later ones wrote over the rest, may stand in the images of the moment at
-which it was new: where, is in the manifest that brought it.
+which it was new: where, is in the manifest that brought it. What other moments have of it is standing.py's.
 """
 
 from __future__ import annotations

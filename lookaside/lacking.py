@@ -34,6 +34,12 @@ def lacking(version: Version, available: Collection[ChunkId]) -> Lacking:
     return {name: spans for name, spans in found.items() if spans}
 
 
+def lacks_outlines(version: Version, available: Collection[ChunkId]) -> bool:
+    """Whether some of its outlines' chunks are not among those."""
+    images = (image for name, image in version.images.items() if is_outlines(name))
+    return any(version.chunks[extent.chunk] not in available for image in images for extent in image.extents)
+
+
 def without_lost(version: Version, available: Collection[ChunkId]) -> Manifest:
     """A keyframe of what is left: zeros where something is lacking, and a document ``lost.json`` that says where.
     Outlines that lack something are left out."""

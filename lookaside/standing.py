@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import groupby
 
 from lookaside.assembling import Part as FilePart
 from lookaside.assembling import by_chunk, put_extent
 from lookaside.domain import ChunkId, Domain
 from lookaside.extentmap import UNIT_BYTES, ZEROS
-from lookaside.images import ImagesSource, Part, places_in
+from lookaside.images import ImagesSource, Part, Places, places_in
 from lookaside.outlines import Outline, is_outlines, proved, read_head, read_page_ids
 from lookaside.readable import Readable
 from lookaside.readahead import ReadAhead
@@ -75,9 +76,7 @@ class Standing:
     ) -> None:
         self._domain = domain
         self._version = version
-        self._places = places_in(
-            [({name: version.images[name] for name in names}, version.chunks, version.chunk_units)]
-        )
+        self._names = list(names)
         self._moments = list(moments)
         self._outlines = Outlines(domain, version, first)
         self._first = first
@@ -86,7 +85,7 @@ class Standing:
     def put(self, parts: list[FilePart]) -> list[FilePart]:
         """Writes the parts of chunks that stand, and gives back the others. Raises OSError of the files, CorruptChunk
         where a version makes no sense."""
-        wanted = {chunk_id for chunk_id in self._places.parts if self._may_stand(chunk_id)}
+        wanted = {chunk_id for chunk_id in self._places.parts if self._may_stand(chunk_id)} if self._moments else set()
         if not wanted:
             return parts
         self._outlines.look_for(wanted)
@@ -97,6 +96,12 @@ class Standing:
             if chunk_id not in wanted or not self._put_chunk(chunk_id, some):
                 left += some
         return left
+
+    @cached_property
+    def _places(self) -> Places:
+        """Where the images that are restored have their chunks."""
+        images = {name: self._version.images[name] for name in self._names}
+        return places_in([(images, self._version.chunks, self._version.chunk_units)])
 
     def _may_stand(self, chunk_id: ChunkId) -> bool:
         """Whether some of a chunk is not needed, and all that is might be in an image."""

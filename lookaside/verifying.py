@@ -17,7 +17,7 @@ from lookaside import pack
 from lookaside.domain import ChunkId, Domain, DomainId
 from lookaside.errors import CorruptChunk, DamagedManifest, DamagedMarks, ForeignDomain
 from lookaside.framing import HEADER_BYTES, NotWhole, domain_in
-from lookaside.lacking import Lacking, lacking
+from lookaside.lacking import Lacking, lacking, lacks_outlines
 from lookaside.manifest import MAGIC, VERSION, version_name
 from lookaside.marks import dooms
 from lookaside.pack import Entry, PackName
@@ -34,7 +34,7 @@ from lookaside.repository import (
     path_of,
     read_name,
 )
-from lookaside.versions import InTurn
+from lookaside.versions import InTurn, Version
 from soulpad.base.errors import SoulpadError
 from soulpad.base.progress import Progress, Silent
 
@@ -170,6 +170,7 @@ class Check:
                     if (version.manifest.parcel, version.manifest.sequence) != (parcel, number):
                         raise DamagedManifest("its number names another version")
                     lost = lacking(version, self._whole)
+                    self._note_outlines(version)
                 except (SoulpadError, OSError) as error:
                     self.result.incomplete.append(Incomplete(parcel, number, in_words(error), {}))
                     continue
@@ -188,6 +189,13 @@ class Check:
                     f"parcel {manifest.parcel}: version {manifest.sequence} has a manifest and no number: "
                     "a backup was broken off at its very end, or the file of the number was lost"
                 )
+
+    def _note_outlines(self, version: Version) -> None:
+        if lacks_outlines(version, self._whole):
+            self.result.notes.append(
+                f"parcel {version.manifest.parcel}: version {version.manifest.sequence} lacks outlines: a restore with "
+                "a stick at hand takes more from the repository"
+            )
 
     def _entries(self, name: PackName) -> list[Entry]:
         """A pack's table. Raises DamagedPack, UnknownFormat, ForeignDomain, OSError."""

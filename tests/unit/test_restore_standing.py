@@ -201,15 +201,16 @@ def test_lost_outlines_cost_no_version_and_hinder_no_backup(
     parcel: ParcelPaths, without_outlines: Repository, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     repository = without_outlines
-    assert verify(repository.root, repository.domain).incomplete == []
+    found = verify(repository.root, repository.domain)
+    assert found.whole and ["version 0 lacks outlines" in note for note in found.notes] == [True]
     assert salvage(repository.root, repository.domain, tmp_path / "salvaged").all_saved
     add_checkpoint(parcel, 1, 0)
     overwrite(parcel, 1, 77)
     save(parcel.root, repository, tmp_path / "seen")
     assert list(outlines_of(newest(repository))) == ["outlines-1"]
-    found = Restored(capsys, tmp_path, "--source", parcel.checkpoint(1))
-    assert found.contents == content_of(parcel.checkpoint(1))
-    assert found.bytes[str(repository.root)] > DISK_BYTES - CHUNK, "whole chunks came"
+    came = Restored(capsys, tmp_path, "--source", parcel.checkpoint(1))
+    assert came.contents == content_of(parcel.checkpoint(1))
+    assert came.bytes[str(repository.root)] > DISK_BYTES - CHUNK, "whole chunks came"
 
 
 def test_of_very_many_outlines_the_first_and_the_newest_stay(repository: Repository) -> None:
