@@ -14,7 +14,7 @@ from lookaside.athand import AtHand, note
 from lookaside.changed import whole
 from lookaside.cutting import ChunkStore, Piece, pieces
 from lookaside.domain import Domain
-from lookaside.extentmap import ZEROS, Extent
+from lookaside.extentmap import UNIT_BYTES, ZEROS, Extent, units_of
 from lookaside.lookup import KnownImage
 from lookaside.manifest import ImageMap, Manifest, VersionName
 from lookaside.pageids import PageIds
@@ -22,6 +22,9 @@ from lookaside.paging import PageCutter
 from lookaside.readable import Readable, opened
 from lookaside.versions import ChunkList, Version
 from soulpad.base.spans import Span
+from soulpad.base.spans import pieces as cut_spans
+
+ASIDE_BYTES = 64 << 10
 
 
 class VersionMaker:
@@ -59,8 +62,12 @@ class VersionMaker:
             self._keep(name, readable.size_bytes, changed is None, extents)
 
     def add_aside(self, name: str, image: Readable) -> None:
-        """Adds what is no file of the parcel's, in full: no page is looked up in it, now or later."""
-        extents = [self._extent(piece, None) for piece in pieces(image, whole(image.size_bytes))]
+        """Adds what is no file of the parcel's, in full. No page is looked up in it, now or later, and it is cut small,
+        for whoever reads it wants parts of it."""
+        extents = []
+        for start, end in cut_spans(whole(image.size_bytes), ASIDE_BYTES):
+            content = image.read_at(start, end - start)
+            extents.append(self._extent(Piece(start // UNIT_BYTES, units_of(len(content)), content), None))
         self._keep(name, image.size_bytes, True, extents)
 
     def add_as_before(self, name: str, before: Version, *, is_base: bool) -> None:

@@ -47,6 +47,10 @@ class Outline(NamedTuple):
     offset: int
     units: int
 
+    @property
+    def size_bytes(self) -> int:
+        return self.units * PAGE_ID_BYTES
+
 
 def image_name(number: int) -> str:
     """What the outlines are called that the version of that number brought."""
@@ -116,11 +120,10 @@ def read_pieces(image: Readable, start: int, end: int) -> Iterator[bytes]:
 
 def read_page_ids(image: Readable, outline: Outline) -> list[bytes]:
     """The page ids of one chunk. Raises CorruptChunk where some are missing, and what the image raises."""
-    size = outline.units * PAGE_ID_BYTES
-    content = image.read_at(outline.offset, size)
-    if len(content) != size:
+    content = image.read_at(outline.offset, outline.size_bytes)
+    if len(content) != outline.size_bytes:
         raise no_outlines()
-    return [content[start : start + PAGE_ID_BYTES] for start in range(0, size, PAGE_ID_BYTES)]
+    return [content[start : start + PAGE_ID_BYTES] for start in range(0, len(content), PAGE_ID_BYTES)]
 
 
 def proved(domain: Domain, page_ids: Sequence[bytes], first: int, content: bytes) -> Iterable[tuple[int, bytes]]:

@@ -26,6 +26,10 @@ class ReadAhead:
         self._unused: set[ChunkId] = set()  # of those kept: came ahead and were not asked for yet
         self._largest_bytes = CHUNK_BYTES
 
+    def expect(self, upcoming: Iterable[ChunkId]) -> None:
+        """From now on those will be asked for."""
+        self._upcoming = iter(upcoming)
+
     def get(self, chunk_id: ChunkId) -> bytes:
         """As the source gives it."""
         if chunk_id not in self._kept and isinstance(self._source, BatchSource):

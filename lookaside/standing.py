@@ -8,9 +8,8 @@ outlines that are damaged, cost time, and then whole chunks come as if nothing w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
 
@@ -20,7 +19,6 @@ from lookaside.domain import ChunkId, Domain
 from lookaside.extentmap import UNIT_BYTES, ZEROS
 from lookaside.images import ImagesSource, Part, Places, places_in
 from lookaside.outlines import Outline, is_outlines, proved, read_head, read_page_ids
-from lookaside.readable import Readable
 from lookaside.readahead import ReadAhead
 from lookaside.source import ChunkSource, FirstOf, Tally, unreadable
 from lookaside.storedimage import StoredImage
@@ -31,26 +29,27 @@ from soulpad.base.spans import bytes_in, union
 _GAP = bytes(UNIT_BYTES)
 
 
-@dataclass
 class Outlines:
     """The outlines that a version has, from wherever its chunks come. What cannot be had of them is left out."""
 
-    domain: Domain
-    version: Version
-    source: ChunkSource
-    _places: dict[ChunkId, tuple[Readable, Outline]] = field(default_factory=dict)
+    def __init__(self, domain: Domain, version: Version, source: ChunkSource) -> None:
+        self._domain = domain
+        self._version = version
+        self._source = source
+        self._places: dict[ChunkId, tuple[StoredImage, Outline]] = {}
 
-    def look_for(self, wanted: Container[ChunkId]) -> None:
-        """Finds where those chunks' outlines are."""
-        units = dict(zip(self.version.chunks, self.version.chunk_units, strict=True))
-        held = ReadAhead(self.source, ())
-        for name, whole in self.version.images.items():
+    def look_for(self, wanted: Collection[ChunkId]) -> None:
+        """Finds where those chunks' outlines are, which will be asked for in that order."""
+        units = dict(zip(self._version.chunks, self._version.chunk_units, strict=True))
+        held = ReadAhead(self._source, ())
+        for name, whole in self._version.images.items():
             if is_outlines(name):
-                image = StoredImage(whole, self.version.chunks, held)
+                image = StoredImage(whole, self._version.chunks, held)
                 with suppress(SoulpadError):
-                    for chunk_id, outline in read_head(self.domain, image, wanted).items():
+                    for chunk_id, outline in read_head(self._domain, image, wanted).items():
                         if units[chunk_id] == outline.units:
                             self._places.setdefault(chunk_id, (image, outline))
+        held.expect(needed for chunk_id in wanted for needed in self._needed_for(chunk_id))
 
     def page_ids(self, chunk_id: ChunkId) -> list[bytes]:
         """The page ids of a chunk; none where they cannot be had."""
@@ -58,6 +57,12 @@ class Outlines:
             return read_page_ids(*self._places[chunk_id]) if chunk_id in self._places else []
         except SoulpadError:
             return []
+
+    def _needed_for(self, chunk_id: ChunkId) -> Iterator[ChunkId]:
+        """The chunks that have a chunk's outline."""
+        if chunk_id in self._places:
+            image, outline = self._places[chunk_id]
+            yield from image.chunks_at(outline.offset, outline.size_bytes)
 
 
 class Standing:
@@ -85,15 +90,16 @@ class Standing:
     def put(self, parts: list[FilePart]) -> list[FilePart]:
         """Writes the parts of chunks that stand, and gives back the others. Raises OSError of the files, CorruptChunk
         where a version makes no sense."""
-        wanted = {chunk_id for chunk_id in self._places.parts if self._may_stand(chunk_id)} if self._moments else set()
+        chunks = self._version.chunks
+        numbers = dict.fromkeys(part.chunk for part in parts if part.chunk != ZEROS) if self._moments else {}
+        wanted = dict.fromkeys(chunks[number] for number in numbers if self._may_stand(chunks[number]))
         if not wanted:
             return parts
-        self._outlines.look_for(wanted)
+        self._outlines.look_for(wanted.keys())
         left: list[FilePart] = []
         for number, group in groupby(parts, by_chunk):
             some = list(group)
-            chunk_id = None if number == ZEROS else self._version.chunks[number]
-            if chunk_id not in wanted or not self._put_chunk(chunk_id, some):
+            if number == ZEROS or chunks[number] not in wanted or not self._put_chunk(chunks[number], some):
                 left += some
         return left
 

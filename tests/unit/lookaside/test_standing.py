@@ -130,6 +130,18 @@ def test_nothing_is_fetched_for_a_stick_that_has_no_such_image(machine: Machine)
     assert not outlines & set(machine.store.asked)
 
 
+def test_of_large_outlines_only_what_is_needed_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lookaside.making.ASIDE_BYTES", PAGE)  # page ids of one chunk
+    machine = Machine(tmp_path)
+    pages = first_contents(8 * CHUNK_PAGES)
+    machine.save(contents_of(pages))
+    version = machine.save(contents_of(overwritten(pages, [(DISK, 3 * CHUNK_PAGES + 7, 9001)])))
+    found = restore(machine, version, [stick_of(version, paths(machine, 1))])
+    assert found.contents == machine.contents[1] and not found.asked
+    of_second = version.images["outlines-1"].image_bytes
+    assert found.tallies["repository"].content_bytes <= 3 * PAGE + of_second < version.images["outlines-0"].image_bytes
+
+
 # --- whatever history, stick and outlines
 
 
