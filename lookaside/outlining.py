@@ -43,11 +43,10 @@ class Outlining:
         return self._store.has(chunk_id)
 
     def keep(self, chunk_id: ChunkId, content: bytes) -> None:
-        """Raises what the store raises, and OSError."""
+        """Raises what the store raises."""
         self._store.keep(chunk_id, content)
         if self._is_noting and chunk_id not in self._known and chunk_id not in self._chunks:
-            self._chunks[chunk_id] = units_of(len(content))
-            self._page_ids.write(page_ids_of(self._domain, content))
+            self._note(chunk_id, content)
 
     def add_to(self, maker: VersionMaker, number: int) -> None:
         """Adds the outlines to the version of that number, whose maker stored into this, as the last of its images.
@@ -58,6 +57,15 @@ class Outlining:
                 maker.add_as_before(name, self._before, is_base=self._is_base)
         if self._chunks:
             maker.add_aside(image_name(number), self._image())
+
+    def _note(self, chunk_id: ChunkId, content: bytes) -> None:
+        """Notes one outline; where there is no room for them, there are none."""
+        try:
+            self._page_ids.write(page_ids_of(self._domain, content))
+            self._chunks[chunk_id] = units_of(len(content))
+        except OSError:
+            self._is_noting = False
+            self._chunks.clear()
 
     def _image(self) -> Readable:
         return OutlinesImage(encoded_head(self._domain, self._chunks.items()), self._page_ids)

@@ -141,7 +141,7 @@ def before_of(newest: StoredVersion | None, base: Base | None, repository: Repos
         return base.version if base else None
     try:
         return resolved(newest.name, repository.manifest)
-    except SoulpadError:
+    except (SoulpadError, OSError):
         return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import tracemalloc
 from pathlib import Path
 
@@ -137,6 +138,16 @@ def test_outlines_are_made_in_pieces_as_in_one(monkeypatch: pytest.MonkeyPatch, 
     whole = stored.read_at(0, stored.size_bytes)
     for position, count in ((0, 1), (63, 40), (80, 9000), (4095, 2), (len(whole) - 3, 100), (len(whole) + 5, 3)):
         assert stored.read_at(position, count) == whole[position : position + count]
+
+
+def test_where_there_is_no_room_for_outlines_there_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def is_full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "no space")
+
+    machine = Machine(tmp_path)
+    monkeypatch.setattr("lookaside.outlining.page_ids_of", is_full)
+    version = machine.save({DISK: image([1, 2]), RAM: image([3])})
+    assert set(version.images) == {DISK, RAM}
 
 
 def test_what_is_kept_twice_has_one_outline() -> None:
