@@ -10,17 +10,20 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
-from itertools import chain
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builder.create import CreatedStick, StickSpec, create_stick, require_target
 from builder.guest.parcels import ParcelRequest
 from builder.store.storedparcels import STICK_FORMAT, subjects_on
+from lookaside.cache import Cache, Keeping
 from lookaside.images import image_sources, places_brought, places_of
+from lookaside.media.shelf import Shelf
+from lookaside.media.trees import FolderTree
 from lookaside.places import has_packs, is_elsewhere, places_named, sources_of
 from lookaside.readable import Mapped, open_file
 from lookaside.repository import DESCRIPTION, Repository
+from lookaside.sealed import Opened
 from lookaside.source import ChunkSource
 from lookaside.versions import chain_of, resolved
 from soulpad.backup.line import STICK, StoredVersion
@@ -32,26 +35,34 @@ from soulpad.base.secrets import Secret
 Complain = Callable[[str, SoulpadError], None]
 
 
+@dataclass(frozen=True)
+class Beside:
+    """What may have chunks besides the repository. ``names``: see ``sources_at``; ``secret`` opens sticks among them;
+    ``cache``: keeps what comes from jukeboxes and from the repository; ``complain``: is told what cannot be used."""
+
+    names: Sequence[str]
+    secret: Secret
+    complain: Complain
+    cache: Cache | None = None
+
+
 def restore_stick(
     out: Path,
     spec: StickSpec,
     repository: Repository,
     versions: Sequence[StoredVersion],
-    at_hand: Sequence[str],
-    secret: Secret,
+    beside: Beside,
     passphrase: Secret,
     traffic: Traffic,
     progress: Progress,
-    complain: Complain,
 ) -> CreatedStick:
-    """Makes the image ``out`` with one parcel for each of ``versions``. ``at_hand``: names of what may have
-    chunks (see ``sources_at``); ``secret`` opens sticks among them. Raises what restoring and creating raise."""
+    """Makes the image ``out`` with one parcel for each of ``versions``. Raises what restoring and creating raise."""
     require_target(out)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.restored-") as folder:
         requests = []
         for stored in versions:
             parcel = Path(folder) / stored.description.uuid
-            restore_parcel(repository, stored, parcel, at_hand, secret, traffic, progress, complain)
+            restore_parcel(repository, stored, parcel, beside, traffic, progress)
             requests.append(ParcelRequest(stored.description.name, parcel))
         return create_stick(out, replace(spec, parcels=tuple(requests)), passphrase, None, progress)
 
@@ -60,20 +71,26 @@ def restore_parcel(
     repository: Repository,
     stored: StoredVersion,
     folder: Path,
-    at_hand: Sequence[str],
-    secret: Secret,
+    beside: Beside,
     traffic: Traffic,
     progress: Progress,
-    complain: Complain,
 ) -> None:
     """Makes the folder of one parcel, from what is at hand first. Raises as ``restoring.restore``."""
     with ExitStack() as stack:
-        found = (sources_at(name, repository, stored, secret, stack, complain) for name in at_hand)
-        restore(repository, stored, folder, [*chain.from_iterable(found)], traffic, progress)
+        found = [source for name in beside.names for source in sources_at(name, repository, stored, beside, stack)]
+        kept = through(beside.cache, repository) if beside.cache else []
+        restore(repository, stored, folder, [*found, *kept], traffic, progress)
+
+
+def through(cache: Cache, repository: Repository) -> list[ChunkSource]:
+    """A cache, and the repository as what fills it."""
+    packs = Shelf(FolderTree(repository.root))
+    filling = Keeping(packs, cache, f"{repository.root}, into the cache")
+    return [Opened(sealed, repository.domain) for sealed in (cache, filling)]
 
 
 def sources_at(
-    name: str, repository: Repository, stored: StoredVersion, secret: Secret, stack: ExitStack, complain: Complain
+    name: str, repository: Repository, stored: StoredVersion, beside: Beside, stack: ExitStack
 ) -> list[ChunkSource]:
     """What has chunks there: a stick, an image, a parcel's folder, a repository, or what ``lookaside.places`` knows.
     Nothing, and a complaint, where that cannot be used."""
@@ -83,14 +100,14 @@ def sources_at(
             return [Repository.open(path, repository.domain)]
         version = resolved(stored.name, repository.manifest)
         if is_elsewhere(name) or has_packs(path):
-            return sources_of(places_named(name), repository.domain, version)
+            return sources_of(places_named(name), repository.domain, version, beside.cache)
         places = [places_of(version), places_brought(chain_of(stored.name, repository.manifest))]
-        moments = list(images_in(path, stored, secret, stack))
+        moments = list(images_in(path, stored, beside.secret, stack))
         return list(image_sources(name, repository.domain, places, moments))
     except SoulpadError as error:
-        complain(name, error)
+        beside.complain(name, error)
     except OSError as error:
-        complain(name, BadInput(f"it cannot be read: {error.strerror}", "it is left out"))
+        beside.complain(name, BadInput(f"it cannot be read: {error.strerror}", "it is left out"))
     return []
 
 

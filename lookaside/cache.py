@@ -19,6 +19,7 @@ from lookaside.domain import ChunkId
 from lookaside.errors import CorruptChunk
 from lookaside.pack import HEAD_BYTES, LARGEST_BODY_BYTES
 from lookaside.placing import new_name
+from lookaside.repository import is_digest
 from lookaside.sealed import SealedChunk, SealedGiven, SealedSource, sealed_chunk
 
 STAGED = ".staged"
@@ -97,10 +98,13 @@ class Cache:
             self._bytes -= one.file_bytes
 
     def _all(self) -> Iterator[_Kept]:
+        """What is ours: other files, of a folder that was named by mistake, are not touched."""
         for folder in self.root.iterdir():
-            if folder.name == STAGED or not folder.is_dir():
+            if len(folder.name) != 2 or not folder.is_dir():
                 continue
             for path in folder.iterdir():
+                if not (is_digest(path.name) and path.name.startswith(folder.name)):
+                    continue
                 with suppress(OSError):
                     status = path.stat()
                     yield _Kept(status.st_mtime_ns, status.st_size, path)
@@ -117,13 +121,10 @@ class Cache:
 class Keeping:
     """A ``SealedSource`` of which whatever it gives whole goes into a cache."""
 
-    def __init__(self, source: SealedSource, cache: Cache) -> None:
+    def __init__(self, source: SealedSource, cache: Cache, name: str = "") -> None:
+        self.name = name or source.name
         self._source = source
         self._cache = cache
-
-    @property
-    def name(self) -> str:
-        return self._source.name
 
     def find(self, ids: Sequence[ChunkId]) -> Iterator[SealedGiven]:
         """As the source gives them."""

@@ -7,7 +7,7 @@ made beside its name and renamed when it is whole and durable, every chunk havin
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from lookaside.errors import DamagedManifest
 from lookaside.extentmap import UNIT_BYTES, ZEROS
 from lookaside.images import ImagesSource
 from lookaside.repository import Repository
-from lookaside.source import ChunkSource, FirstOf, Tally
+from lookaside.source import ChunkSource, FirstOf, Given, Tally
 from lookaside.standing import Standing
 from lookaside.versions import Version, WholeImage, resolved
 from soulpad.backup.line import PARCEL, StoredVersion, newest_first, stored_version
@@ -147,6 +147,12 @@ class Told:
         content = self.source.get(chunk_id)
         self.tell(len(content))
         return content
+
+    def get_many(self, ids: Sequence[ChunkId]) -> Iterator[Given]:
+        for chunk_id, content in self.source.get_many(ids):
+            if isinstance(content, bytes):
+                self.tell(len(content))
+            yield chunk_id, content
 
     def tell(self, count: int) -> None:
         """So many bytes more are there."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.restore import sources_at
+from builder.restore import Beside, sources_at
 from lookaside.places import public_base_at
 from lookaside.publicbase import DOCUMENT, note_in
 from lookaside.publickey import PUBLIC_KEY_FILE, encode_public_key, public_domain_of
@@ -60,7 +60,7 @@ def bytes_by_source(repository: Repository, place: str, folder: Path) -> dict[st
     again, version = newest(repository)
     traffic = Traffic()
     with ExitStack() as stack:
-        sources = sources_at(place, again, version, Secret(b""), stack, fail)
+        sources = sources_at(place, again, version, Beside((), Secret(b""), fail), stack)
         restore(again, version, folder, sources, traffic, Silent())
     return {name: tally.content_bytes for name, tally in traffic.sources.items()}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
 from pathlib import Path
@@ -19,7 +18,6 @@ from lookaside.salvaging import salvage
 from lookaside.upload import uploading
 from lookaside.verifying import verify
 from lookaside.versions import Version, resolved
-from soulpad.cli.main import main
 from soulpad.store.checkpoint import disk_name
 from soulpad.store.layout import ParcelPaths
 from soulpad.store.versionfacts import all_facts
@@ -27,7 +25,6 @@ from soulpad.store.versionfacts import all_facts
 from .backup_parcels import (
     DISK_BYTES,
     FILES,
-    KEY,
     RAM_BYTES,
     UUID,
     add_checkpoint,
@@ -37,6 +34,7 @@ from .backup_parcels import (
     restored,
     save,
 )
+from .restoring import Restored
 
 PAGE, CHUNK = 4096, 1 << 20
 
@@ -78,19 +76,6 @@ def newest(repository: Repository) -> Version:
 
 def outlines_of(version: Version) -> dict[str, int]:
     return {name: image.image_bytes for name, image in version.images.items() if is_outlines(name)}
-
-
-class Restored:
-    """What the command said. ``bytes``: by source; ``code``: its exit code."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str], folder: Path, *words: object) -> None:
-        secret = folder / "secret"
-        secret.write_bytes(KEY.secret.reveal())
-        argv = ["restore", "--from", folder / "repository", "--folder", folder / "out", *words]
-        self.code = main([*map(str, argv), "--older-copy", "--passphrase-file", str(secret), "--json"])
-        fields: dict[str, Any] = json.loads(capsys.readouterr().out or "{}")
-        self.bytes = {one["name"]: one["bytes"] for one in fields["bytes"]["sources"]} if fields else {}
-        self.contents = content_of(folder / "out")
 
 
 def test_once_the_first_checkpoint_is_gone_the_stick_still_gives_all_but_the_outlines(

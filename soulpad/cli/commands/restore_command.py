@@ -11,9 +11,10 @@ from typing import Any
 from builder.create import CreatedStick, StickSpec
 from builder.device.devices import StickDevice, resolve
 from builder.places import IMAGES
-from builder.restore import restore_parcel, restore_stick, stick_it_was
+from builder.restore import Beside, restore_parcel, restore_stick, stick_it_was
 from builder.store.luks import LuksSpec
 from builder.write import WriteOptions, write_image
+from lookaside.cache import Cache
 from lookaside.keyring import Key, open_repository
 from lookaside.othercopies import WithOtherCopies
 from lookaside.places import with_manifests
@@ -45,7 +46,8 @@ EPILOG = """examples:
 The session goes on where the version was made. The new stick's passphrase is the repository's unless you say otherwise.
 A device is refused unless it is a USB or removable disk that nobody uses; all that it holds is lost. The stick's image
 is made first, in --scratch, and removed afterwards.
-Another stick of the same person may still hold most of it: name it with --source, and it need not come from far.
+Another stick of the same person may still hold most of it: name it with --source, and it need not come from far. What
+must, and may take hours, can be kept with --cache: broken off and run again, it need not come a second time.
 
 exit codes: 0 done, 2 not confirmed, 10 bad input, 12 wrong passphrase, 20 to 22 and 31 as soulpad write, 40 no space,
   70 and 71 a chunk is missing or damaged everywhere, 73 the version is damaged, 75 no repository, 79 the repository is
@@ -69,6 +71,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what may have some of it: a stick, an image, a parcel's folder, another repository, a disc (image, or "
         "where it is mounted), http://HOST[:PORT] of a jukebox, or jukebox: all on this network; several times",
     )
+    parser.add_argument(
+        "--cache", type=Path, metavar="DIR", help="keep what comes from afar in DIR, encrypted as it is"
+    )
+    parser.add_argument("--cache-size", default="20GB", metavar="SIZE", help="what DIR may hold (20GB)")
     add_key_arguments(parser, "the repository")
     new = parser.add_mutually_exclusive_group()
     new.add_argument("--ask-new-passphrase", action="store_true", help="ask for another passphrase for the stick")
@@ -145,7 +151,20 @@ def restore_one(
         raise BadInput(f"there is no folder {arguments.folder.parent}", "make it first")
     folder = arguments.folder.resolve()
     with progress() as bar:
-        restore_parcel(repository, versions[0], folder, arguments.source, key.secret, traffic, bar, complain)
+        restore_parcel(repository, versions[0], folder, beside_of(arguments, key), traffic, bar)
+
+
+def beside_of(arguments: argparse.Namespace, key: Key) -> Beside:
+    """What may have chunks besides the repository. Raises BadInput where there can be no cache."""
+    cache = None
+    if arguments.cache:
+        try:
+            cache = Cache(arguments.cache, parse_bytes(arguments.cache_size))
+        except OSError as error:
+            raise BadInput(
+                f"there can be no cache in {arguments.cache}: {error.strerror}", "name a folder that may be written"
+            ) from None
+    return Beside(arguments.source, key.secret, complain, cache)
 
 
 def stick_named(arguments: argparse.Namespace) -> StickDevice | None:
@@ -177,12 +196,12 @@ def restore_all(
     """Makes the stick image, and the stick of it where that is asked for."""
     spec = spec_of(arguments, versions, device)
     passphrase = passphrase_of(arguments, key)
-    given = repository, versions, arguments.source, key.secret, passphrase, traffic
+    given = repository, versions, beside_of(arguments, key), passphrase, traffic
     with progress() as bar:
         if device is None:
-            return restore_stick(arguments.out, spec, *given, bar, complain)
+            return restore_stick(arguments.out, spec, *given, bar)
         with tempfile.TemporaryDirectory(dir=arguments.scratch, prefix=".soulpad-restore-") as folder:
-            made = restore_stick(Path(folder) / "stick.img", spec, *given, bar, complain)
+            made = restore_stick(Path(folder) / "stick.img", spec, *given, bar)
             write_image(made.image, device, WriteOptions(), bar)
             return replace(made, image=device.path)
 

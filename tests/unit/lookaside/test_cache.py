@@ -102,6 +102,18 @@ def test_a_full_disk_makes_a_cache_that_keeps_nothing_new(
     assert kept(cache) == []
 
 
+def test_other_peoples_files_in_its_folder_are_not_its_own(here: Scene, tmp_path: Path) -> None:
+    root = tmp_path / "cache"
+    others = [root / "ab" / "letter.txt", root / "letters" / ("cd" * 32), root / "ab" / ("cd" * 32)]
+    for path in others:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(10_000))
+    cache = Cache(root, 5_000)
+    for chunk in chunks_of(here):
+        cache.keep(chunk)
+    assert all(path.stat().st_size == 10_000 for path in others)
+
+
 def test_an_older_caches_size_counts(here: Scene, tmp_path: Path) -> None:
     for chunk in chunks_of(here)[:4]:
         Cache(tmp_path / "cache", LARGE).keep(chunk)
