@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 if __package__ in (None, ""):  # run as a file: the project's root is not on the path then
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -37,7 +37,7 @@ from builder.guest.disk import build_guest
 from builder.guest.parcels import ParcelRequest, new_parcel
 from builder.host.native import compile_libraries
 from builder.places import IMAGES
-from soulpad.base.errors import BadInput
+from soulpad.base.errors import BadInput, ProgramFailed
 from soulpad.base.progress import Progress
 from soulpad.base.units import GIB, MIB, parse_bytes
 from soulpad.session import writeback
@@ -59,6 +59,7 @@ class Plan:
     load: Load
     runs: int = 1
     limits: Speeds = SLOW_STICK
+    parts: tuple[Part, ...] = get_args(Part)
 
 
 def plan_of(arguments: argparse.Namespace) -> Plan:
@@ -77,7 +78,7 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
             f"a guest of {MEMORY_MIB} MiB cannot go round {arguments.memory_set}", f"give 1MiB to {MOST_SET_MIB}MiB"
         )
     chosen = {"memory_set_mib": set_mib} | {name: value for name, value in minutes.items() if value}
-    return Plan(Load(**asdict(load) | chosen), arguments.runs)
+    return Plan(Load(**asdict(load) | chosen), arguments.runs, parts=tuple(arguments.part or get_args(Part)))
 
 
 def measure(plan: Plan, guest: Path | None, progress: Progress) -> Figures:
@@ -91,9 +92,23 @@ def measure(plan: Plan, guest: Path | None, progress: Progress) -> Figures:
         (scratch / "lib").mkdir()
         compile_libraries(scratch / "lib")
         chamber = Chamber(root, scratch / "lib")
-        speed = [measure_part("speed", plan, disk, chamber, scratch, progress) for _ in range(plan.runs)]
-        traffic = measure_part("bytes", plan, disk, chamber, scratch, progress)
+        parts = [part for part in plan.parts for _ in range(plan.runs if part == "speed" else 1)]
+        measured = [(part, measured_with_a_retry(part, plan, disk, chamber, scratch, progress)) for part in parts]
+    speed = [answers for part, answers in measured if part == "speed"]
+    traffic = next((answers for part, answers in measured if part == "bytes"), None)
     return report_of(plan, machine, speed, traffic)
+
+
+def measured_with_a_retry(
+    part: Part, plan: Plan, disk: Path, chamber: Chamber, scratch: Path, progress: Progress
+) -> dict[str, Any]:
+    """As ``measure_part``; begun anew once, for the emulator stops a guest once in a long while
+    (docs/decisions/0005-emulator.md)."""
+    try:
+        return measure_part(part, plan, disk, chamber, scratch, progress)
+    except ProgramFailed as error:
+        progress.step(f"{part} begins anew: {error.message}")
+        return measure_part(part, plan, disk, chamber, scratch, progress)
 
 
 def measure_part(
@@ -118,9 +133,9 @@ def measure_part(
         return dict(together(chamber, INSIDE, requests, progress))
 
 
-def report_of(plan: Plan, machine: Figures, speed: Sequence[dict[str, Any]], traffic: dict[str, Any]) -> Figures:
-    """The JSON."""
-    answers = [answer for part in (*speed, traffic) for answer in part.values()]
+def report_of(plan: Plan, machine: Figures, speed: Sequence[dict[str, Any]], traffic: dict[str, Any] | None) -> Figures:
+    """The JSON; null for a part that was left out."""
+    answers = [answer for part in (*speed, traffic or {}) for answer in part.values()]
     turns = [{side: answer["turns"] for side, answer in run.items()} for run in speed]
     return {
         "benchmark": "runtime",
@@ -131,8 +146,8 @@ def report_of(plan: Plan, machine: Figures, speed: Sequence[dict[str, Any]], tra
         "load": asdict(plan.load),
         "throttle": {"limits": plan.limits.to_fields(), "measured": medians([answer["speeds"] for answer in answers])},
         "waiting_bytes": writeback.bound_bytes(writeback.SLOW_BYTES_PER_SECOND),
-        "speed": speed_report(turns, plan.load.work_seconds),
-        "bytes": bytes_report(traffic),
+        "speed": speed_report(turns, plan.load.work_seconds) if turns else None,
+        "bytes": bytes_report(traffic) if traffic else None,
         "turns": turns,
     }
 
@@ -148,6 +163,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--memory-set", default="128MiB", metavar="SIZE", help="memory that the guest goes round (128MiB)"
     )
+    result.add_argument("--part", action="append", choices=get_args(Part), help="only this part (both)")
     result.add_argument("--quick", action="store_true", help="a minute of each, and a checkpoint every 20 seconds")
     result.add_argument("--guest", type=Path, metavar="IMAGE", help="the demo guest's disk, if it is made already")
     result.add_argument("--json", action="store_true", help="print one JSON object on stdout")
@@ -157,8 +173,10 @@ def parser() -> argparse.ArgumentParser:
 def show(report: Figures) -> None:
     """For people."""
     console = Console(highlight=False, soft_wrap=True)
-    console.print(speed_table(report))
-    console.print(bytes_table(report))
+    if report["speed"]:
+        console.print(speed_table(report))
+    if report["bytes"]:
+        console.print(bytes_table(report))
     for line in facts(report):
         console.print(line)
 

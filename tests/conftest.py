@@ -11,7 +11,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tests that state no number of examples of their own take it from the profile."""
+    """No example has a deadline: machines are as fast as they are. Tests that state no number of examples of their own
+    take it from the profile."""
+    settings.register_profile("patient", deadline=None)
+    settings.load_profile("patient")
     if inputs := config.getoption("--fuzz-inputs"):
-        settings.register_profile("fuzz", max_examples=inputs, deadline=None)
+        settings.register_profile("fuzz", max_examples=inputs)  # as patient
         settings.load_profile("fuzz")

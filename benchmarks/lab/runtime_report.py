@@ -146,20 +146,31 @@ def bytes_table(report: Figures) -> Table:
 
 def facts(report: Figures) -> list[str]:
     """The lines below the tables."""
-    load, speed = report["load"], report["speed"]
-    idle, busy = (report["bytes"][name]["ours_checkpoints"] for name in ("idle", "busy"))
-    longest = max(idle["longest_stop_seconds"], busy["longest_stop_seconds"])
-    reached = "met" if speed["goal_met"] else "NOT met"
-    found = speed["windows"]["after_a_minute"]["ratios"]["all"]
     return [
-        f"goal, at most {speed['goal']} times as long after a minute: {reached} ({found:.2f})",
-        f"runs: {report['runs']}; all sides at the same time. The guests' memory was checked after the work.",
-        f"bytes: {load['idle_minutes']:g} minutes idle, {load['busy_minutes']:g} busy; {idle['checkpoints']} and "
-        f"{busy['checkpoints']} checkpoints, for each of which the guest stood still for {longest:.2f} s at most.",
+        *(speed_facts(report["speed"], report["runs"]) if report["speed"] else []),
+        *(bytes_facts(report["bytes"], report["load"]) if report["bytes"] else []),
         f"stick: {speeds_of(report['throttle'])}. Memory that changed waits for a checkpoint, up to "
         f"{report['waiting_bytes'] / 1e6:.0f} MB.",
         "The plain machine was never suspended: anonymous memory, huge pages as QEMU asks for them, its disk a file.",
         machine_line(report["machine"], report["vmm"]),
+    ]
+
+
+def speed_facts(speed: Figures, runs: int) -> list[str]:
+    reached = "met" if speed["goal_met"] else "NOT met"
+    found = speed["windows"]["after_a_minute"]["ratios"]["all"]
+    return [
+        f"goal, at most {speed['goal']} times as long after a minute: {reached} ({found:.2f})",
+        f"runs: {runs}; all sides at the same time. The guests' memory was checked after the work.",
+    ]
+
+
+def bytes_facts(traffic: Figures, load: Figures) -> list[str]:
+    idle, busy = (traffic[name]["ours_checkpoints"] for name in ("idle", "busy"))
+    longest = max(idle["longest_stop_seconds"], busy["longest_stop_seconds"])
+    return [
+        f"bytes: {load['idle_minutes']:g} minutes idle, {load['busy_minutes']:g} busy; {idle['checkpoints']} and "
+        f"{busy['checkpoints']} checkpoints, for each of which the guest stood still for {longest:.2f} s at most.",
     ]
 
 

@@ -220,6 +220,14 @@ def test_tables_have_a_row_a_figure_and_a_column_a_side() -> None:
     assert list(traffic.columns[1].cells) == ["0.00", "0.10", "3.00", "0.10", "1.50 s"]
 
 
+def test_a_part_that_was_left_out_is_null_and_told_nothing_of() -> None:
+    assert plan("--part", "speed").parts == ("speed",)
+    assert plan().parts == ("speed", "bytes")
+    alone = report() | {"bytes": None}
+    assert "checkpoints" not in "\n".join(facts(alone)) and "goal" in "\n".join(facts(alone))
+    assert "goal" not in "\n".join(facts(report() | {"speed": None}))
+
+
 def test_facts_name_goal_runs_checkpoints_speeds_and_machine() -> None:
     text = "\n".join(facts(report()))
     assert "1.05 times as long after a minute: met (1.00)" in text
