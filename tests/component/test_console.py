@@ -37,15 +37,20 @@ def power_on(tmp_path: Path) -> Iterator[PowerOn]:
 @pytest.mark.parametrize(("columns", "lines"), [(80, 25), (100, 37), (160, 50)])
 def test_the_prompt_stands_in_the_middle_of_any_screen(power_on: PowerOn, columns: int, lines: int) -> None:
     pc = power_on(columns, lines)
-    shown = pc.see("SoulPad", "Passphrase", "Keyboard: English (US)", "Enter unlock", "F4 power off")
-    rows = shown.split("\n")
-    drawn = [at for at, row in enumerate(rows) if row.strip()]
-    assert abs(drawn[0] - (lines - 1 - drawn[-1])) <= 1
-    frame = rows[drawn[0]]
+    pc.see("SoulPad", "Passphrase", "Keyboard: English (US)", "Enter unlock", "F4 power off")
+    pc.until(lambda shown: in_the_middle(shown, lines), "it in the middle")
+    rows = pc.settle().split("\n")
+    frame = next(row for row in rows if row.strip())
     assert abs((len(frame) - len(frame.lstrip())) - (len(frame) - len(frame.rstrip()))) <= 1
     assert pc.screen.buffer[0][0].bg == "blue"
     assert not pc.screen.cursor.hidden
     assert "Passphrase" in rows[pc.screen.cursor.y - 1]
+
+
+def in_the_middle(shown: str, lines: int) -> bool:
+    """Whether there is as much space above as below; not while it is being drawn."""
+    drawn = [at for at, row in enumerate(shown.split("\n")) if row.strip()]
+    return abs(drawn[0] - (lines - 1 - drawn[-1])) <= 1
 
 
 def test_the_prompt_is_noted_where_the_boot_is_watched(power_on: PowerOn) -> None:
