@@ -17,6 +17,8 @@ from typing import TypeVar
 
 import pyte
 
+from builder.oneatatime import one_at_a_time
+from soulpad.base.progress import Silent
 from soulpad.base.run import start
 from soulpad.session.console import Console
 
@@ -139,7 +141,8 @@ PowerOn = Callable[..., Pc]
 
 @contextmanager
 def pcs_in(folder: Path) -> Iterator[PowerOn]:
-    """Yields what powers a PC on; the PCs are off afterwards."""
+    """Yields what powers a PC on; the PCs are off afterwards. Those of another test process wait: with two at a time
+    screens were seen to be cleared, and drawn at another size than their own."""
     pcs: list[Pc] = []
 
     def make(
@@ -148,11 +151,12 @@ def pcs_in(folder: Path) -> Iterator[PowerOn]:
         pcs.append(Pc(folder, columns, lines, options, program))
         return pcs[-1]
 
-    try:
-        yield make
-    finally:
-        for pc in pcs:
-            pc.off()
+    with one_at_a_time(PROGRAM, Silent(), "console"):
+        try:
+            yield make
+        finally:
+            for pc in pcs:
+                pc.off()
 
 
 class Service:
