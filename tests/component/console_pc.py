@@ -25,6 +25,7 @@ from soulpad.session.console import Console
 PROGRAM = Path(__file__).parents[2] / "hostos/programs/soulpad_console"
 PATIENCE_SECONDS = 30.0  # a failure's length, never waited for otherwise
 QUIET_SECONDS = 0.3
+DRAWING_SECONDS = 0.05  # between two parts of one drawing, also on a busy machine
 F2, F3, F4, F5 = "\x1b[[B", "\x1b[[C", "\x1b[[D", "\x1b[[E"
 UP, DOWN, ENTER, CTRL_U = "\x1b[A", "\x1b[B", "\r", "\x15"
 BULLET = "•"
@@ -69,8 +70,8 @@ class Pc:
         os.write(self.master, "".join(keys).encode())
 
     def look(self) -> str:
-        """The screen now."""
-        while select.select([self.master], [], [], 0)[0]:
+        """The screen now, whole: what is being drawn is waited for."""
+        while select.select([self.master], [], [], DRAWING_SECONDS)[0]:
             content = os.read(self.master, 65536)
             self.raw += content
             self._emulator.feed(content)
@@ -141,8 +142,8 @@ PowerOn = Callable[..., Pc]
 
 @contextmanager
 def pcs_in(folder: Path) -> Iterator[PowerOn]:
-    """Yields what powers a PC on; the PCs are off afterwards. Those of another test process wait: with two at a time
-    screens were seen to be cleared, and drawn at another size than their own."""
+    """Yields what powers a PC on; the PCs are off afterwards. Those of another test process wait: whoever looks at the
+    screen all the time sees parts of what a program draws that gets little time."""
     pcs: list[Pc] = []
 
     def make(

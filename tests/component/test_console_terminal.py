@@ -152,8 +152,8 @@ def test_what_the_kernel_prints_over_the_prompt_goes(power_on: PowerOn) -> None:
         return "descriptor" in shown
 
     pc.until(printed, "what the kernel prints")
-    shown = pc.see_no_more("descriptor")
-    assert "Passphrase" in shown and "Enter unlock" in shown
+    whole = ("Passphrase", "Enter unlock")
+    pc.until(lambda shown: "descriptor" not in shown and all(word in shown for word in whole), "the prompt whole again")
 
 
 def test_an_unexpected_error_brings_the_prompt_back_and_tells_no_secret(power_on: PowerOn) -> None:
