@@ -230,6 +230,7 @@ def test_a_restore_to_a_device_makes_a_stick_of_it_and_erases_nothing_unasked(
     with loop_device(tmp_path / "backing", 2400 * MIB) as device:
         assert soulpad(*words, device, "--yes") == 20  # a loop device is nobody's stick
         assert soulpad(*words, device, "--allow-loop-device") == 2  # nobody is there to confirm
+        assert soulpad(*words, device, "--allow-loop-device", "--yes", "--size", "4GB") == 21
         assert (tmp_path / "backing").stat().st_blocks == 0
         capsys.readouterr()
         assert soulpad(*words, device, "--allow-loop-device", "--yes", "--size", "2300MiB", "--json") == 0

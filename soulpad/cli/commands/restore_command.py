@@ -22,7 +22,7 @@ from lookaside.repository import Repository, repository_trouble
 from soulpad.backup.line import StoredVersion
 from soulpad.backup.restoring import Traffic, choose
 from soulpad.backup.seen import require_not_older, seen_of_this_user
-from soulpad.base.errors import BadInput, SoulpadError, UsageError
+from soulpad.base.errors import BadInput, DeviceTooSmall, SoulpadError, UsageError
 from soulpad.base.secrets import (
     Secret,
     generate_passphrase,
@@ -32,7 +32,7 @@ from soulpad.base.secrets import (
     prompt_new_passphrase,
     require_strong,
 )
-from soulpad.base.units import MIB, parse_bytes
+from soulpad.base.units import MIB, format_bytes, parse_bytes
 from soulpad.cli.erasing import confirm
 from soulpad.cli.keys import add_key_arguments, key_or_prompt
 from soulpad.cli.output import emit, people, progress
@@ -210,12 +210,17 @@ def spec_of(
     arguments: argparse.Namespace, versions: list[StoredVersion], device: StickDevice | None = None
 ) -> StickSpec:
     """The stick, as far as it is not said like the one that was backed up; never larger than the device. Raises
-    BadInput."""
+    BadInput, DeviceTooSmall."""
     sizes, keyboards = zip(*(stick_it_was(stored) for stored in versions), strict=True)
     known_bytes = max((size for size in sizes if size), default=None)
     total_bytes = parse_bytes(arguments.size) if arguments.size else known_bytes
     if device and not arguments.size:
         total_bytes = min(total_bytes or device.size_bytes, device.size_bytes)
+    if device and total_bytes and total_bytes > device.size_bytes:  # said now, and not after hours of restoring
+        raise DeviceTooSmall(
+            f"{device.path} has {format_bytes(device.size_bytes)}, less than --size {arguments.size}",
+            "leave --size out, or take a larger stick",
+        )
     if total_bytes is None:
         raise BadInput("the versions do not say how large their stick was", "say how large this one is: --size 16GB")
     return StickSpec(
