@@ -1,7 +1,7 @@
 """The flow: versions in a repository -> a stick image, its suspended sessions included.
 
 The parcels are restored into a scratch folder beside the image, in the clear and removed afterwards, and from there a
-stick is created as any other. Commit point: the image's rename (builder.create).
+stick is created as any other. Commit point: the image's rename (builder.create), or the device's (builder.write).
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builder.create import CreatedStick, StickSpec, create_stick, require_target
+from builder.device.devices import StickDevice
 from builder.guest.parcels import ParcelRequest
 from builder.store.storedparcels import STICK_FORMAT, subjects_on
+from builder.write import WriteOptions, write_image
 from lookaside.cache import Cache, Keeping
 from lookaside.images import image_sources, places_brought, places_of
 from lookaside.media.shelf import Shelf
@@ -65,6 +67,31 @@ def restore_stick(
             restore_parcel(repository, stored, parcel, beside, traffic, progress)
             requests.append(ParcelRequest(stored.description.name, parcel))
         return create_stick(out, replace(spec, parcels=tuple(requests)), passphrase, None, progress)
+
+
+def restore_device(
+    device: StickDevice,
+    scratch: Path,
+    spec: StickSpec,
+    repository: Repository,
+    versions: Sequence[StoredVersion],
+    beside: Beside,
+    passphrase: Secret,
+    traffic: Traffic,
+    progress: Progress,
+) -> CreatedStick:
+    """The same onto a device, by way of an image in ``scratch``, which is removed; where the device fails, it is kept,
+    for it may have come from far. Raises what ``restore_stick`` and writing raise."""
+    with tempfile.TemporaryDirectory(dir=scratch, prefix=".soulpad-restore-") as folder:
+        image = Path(folder) / "stick.img"
+        made = restore_stick(image, spec, repository, versions, beside, passphrase, traffic, progress)
+        try:
+            write_image(image, device, WriteOptions(), progress)
+        except SoulpadError as error:
+            kept = image.replace(scratch / f"restored-{made.stick_id}.img")
+            error.hint = f"{error.hint}; all is restored, into {kept}: soulpad write {kept} DEVICE".removeprefix("; ")
+            raise
+        return replace(made, image=device.path)
 
 
 def restore_parcel(

@@ -20,3 +20,16 @@ def loop_device(backing: Path, size_bytes: int, sector_bytes: int = 512) -> Iter
         yield device
     finally:
         run(["losetup", "--detach", device])
+
+
+@contextmanager
+def failing_device(folder: Path, size_bytes: int, good_bytes: int) -> Iterator[Path]:
+    """A device that cannot be written once it has so many bytes."""
+    small = folder / "small"
+    small.mkdir()
+    run(["mount", "-t", "tmpfs", "-o", f"size={good_bytes}", "tmpfs", small])
+    try:
+        with loop_device(small / "backing", size_bytes) as device:
+            yield device
+    finally:
+        run(["umount", small])

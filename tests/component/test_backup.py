@@ -15,6 +15,7 @@ import pytest
 
 from builder import create
 from builder.debian.toolbox import toolbox
+from builder.device.rawdevice import DeviceFailed
 from builder.disk import partitions
 from builder.disk.esp import write_esp
 from builder.host.image import HostImage
@@ -36,7 +37,7 @@ from soulpad.store.layout import ParcelPaths
 from soulpad.store.lineage import history_after
 from soulpad.store.parcel import Disk, Machine, ParcelDescription
 from soulpad.store.stick import ESP_LABEL, PAYLOAD_OFFSET_BYTES, StickDescription
-from tests.component.loops import loop_device
+from tests.component.loops import failing_device, loop_device
 
 pytestmark = pytest.mark.component
 needs_root = pytest.mark.skipif(
@@ -241,6 +242,22 @@ def test_a_restore_to_a_device_makes_a_stick_of_it_and_erases_nothing_unasked(
     assert not list(scratch.iterdir())
     assert soulpad(*words, "/dev/no-such-stick", "--yes") == 20
     assert soulpad(*words[:-1], tmp_path / "nowhere", "/dev/no-such-stick", "--yes") == 20
+
+
+@needs_root
+def test_what_was_restored_is_kept_where_the_device_fails(
+    stick: Path, soulpad: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repository, scratch = tmp_path / "repository", tmp_path / "scratch"
+    scratch.mkdir()
+    assert soulpad("backup", stick, "--to", repository) == 0
+    words = ["restore", "--from", repository, "--unlock-memory", "32MiB", "--scratch", scratch, "--size", "2300MiB"]
+    capsys.readouterr()
+    with failing_device(tmp_path, 2400 * MIB, 24 * MIB) as device:
+        assert soulpad(*words, device, "--allow-loop-device", "--yes") == DeviceFailed.exit_code
+    (kept,) = scratch.iterdir()
+    assert f"soulpad write {kept} DEVICE" in capsys.readouterr().err
+    assert contents(kept) == contents(stick)
 
 
 def test_every_parcels_files_come_back_without_any_source_but_the_repository(

@@ -14,68 +14,33 @@ from builder.debian.toolbox import toolbox
 from builder.device.devices import resolve
 from builder.device.espcopy import fat_sector_bytes
 from builder.disk import partitions
-from builder.disk.esp import put_esp_files, write_esp
-from builder.disk.partitions import Layout
+from builder.disk.esp import put_esp_files
 from builder.inspect import Inspection, inspect
 from builder.store import plainview, xfs, xfsread
-from builder.store.luks import LuksSpec
-from builder.store.storeimage import open_store, write_store
+from builder.store.storeimage import open_store
 from builder.store.xfswalk import Inode, Xfs
 from builder.write import WriteOptions, write_image
 from soulpad.base.errors import BadImage, WrongPassphrase
 from soulpad.base.progress import Silent
 from soulpad.base.run import run
-from soulpad.base.secrets import Secret, generate_key, generate_passphrase
+from soulpad.base.secrets import Secret
 from soulpad.base.units import MIB
 from soulpad.cli.main import main
-from soulpad.store.checkpoint import CheckpointManifest, SuspendedState
-from soulpad.store.parcel import Disk, Machine, ParcelDescription
-from soulpad.store.stick import ESP_LABEL, ParcelRequirement, StickDescription
-
-pytestmark = pytest.mark.component
-
-STICK_ID = "0badcafe"
-PASSPHRASE = generate_passphrase()
-KEY = generate_key()
-CHEAP = LuksSpec(argon2_memory_kib=1024, argon2_iterations=4, argon2_parallel=1)
-DISK_BYTES, RAM_BYTES, STATE = 24 * MIB, 8 * MIB, b"device state " * 1000
-MACHINE = Machine(memory_mib=8, disks=(Disk("disk-0.img", DISK_BYTES),))
-WORK = ParcelDescription("work [at home]", MACHINE)
-PLAY = ParcelDescription("play", MACHINE)
-DESCRIPTION = StickDescription(
-    STICK_ID, "13.2-test", "de", (ParcelRequirement(WORK.uuid, MACHINE.cpu_model, 8, "kvm"),)
+from tests.component.smallstick import (
+    DESCRIPTION,
+    DISK_BYTES,
+    KEY,
+    PASSPHRASE,
+    PLAY,
+    RAM_BYTES,
+    STICK_ID,
+    WORK,
+    parcel_tree,
+    small_stick,
+    suspended,
 )
 
-
-def suspended(generation: int, parent: int | None) -> CheckpointManifest:
-    digest = hashlib.sha256(STATE).hexdigest()
-    state = SuspendedState(RAM_BYTES, len(STATE), digest, "kvm", "10.0.2", MACHINE)
-    return CheckpointManifest(generation, parent, 1_700_000_000 + generation, (DISK_BYTES,), state)
-
-
-def parcel_tree(folder: Path) -> dict[PurePosixPath, xfs.Content]:
-    """Two parcels: one with a cold and a suspended checkpoint and what a crash left, one that is damaged."""
-    disk, ram = folder / "disk.img", folder / "ram.img"
-    for path, size_bytes in ((disk, DISK_BYTES), (ram, RAM_BYTES)):
-        path.write_bytes(os.urandom(MIB))
-        os.truncate(path, size_bytes)
-    work, play = PurePosixPath("parcels", WORK.uuid), PurePosixPath("parcels", PLAY.uuid)
-    cold = CheckpointManifest(1, None, 1_700_000_001, (DISK_BYTES,))
-    return {
-        work / "parcel.json": WORK.encode(),
-        work / "current": b"2\n",
-        work / "checkpoints/1/checkpoint.json": cold.encode(),
-        work / "checkpoints/1/disk-0.img": disk,
-        work / "checkpoints/2/checkpoint.json": suspended(2, 1).encode(),
-        work / "checkpoints/2/disk-0.img": disk,
-        work / "checkpoints/2/ram.img": ram,
-        work / "checkpoints/2/device-state": STATE,
-        work / "live/session.json": b"{}",
-        play / "parcel.json": PLAY.encode(),
-        play / "current": b"7\n",
-        play / "checkpoints/3/checkpoint.json": suspended(3, None).encode(),
-        play / "checkpoints/3/disk-0.img": disk,
-    }
+pytestmark = pytest.mark.component
 
 
 @pytest.fixture(scope="module")
@@ -85,26 +50,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> dict[PurePosixPath, xfs.Co
 
 @pytest.fixture(scope="module")
 def stick(tmp_path_factory: pytest.TempPathFactory, tree: dict[PurePosixPath, xfs.Content]) -> Path:
-    folder = tmp_path_factory.mktemp("stick")
-    image = folder / "stick.img"
-    layout = partitions.plan(720 * MIB, 4 * MIB, STICK_ID, esp_bytes=272 * MIB, host_slot_bytes=8 * MIB)
-    partitions.write_table(image, layout)
-    write_esp(image, layout.of("esp"), ESP_LABEL, {"soulpad.json": DESCRIPTION.encode()})
-    put_host(image, layout, folder)
-    store = layout.of("parcels")
-    write_store(
-        image, store.offset_bytes, store.size_bytes, tree, PASSPHRASE, KEY, CHEAP, toolbox().argv, Silent(), folder
-    )
-    return image
-
-
-def put_host(image: Path, layout: Layout, folder: Path) -> None:
-    (folder / "root").mkdir()
-    (folder / "root" / "file").write_bytes(os.urandom(100_000))
-    run(["mksquashfs", folder / "root", folder / "host.squashfs", "-quiet", "-no-progress"])
-    with image.open("r+b") as file:
-        file.seek(layout.of("host-a").offset_bytes)
-        file.write((folder / "host.squashfs").read_bytes())
+    return small_stick(tmp_path_factory.mktemp("stick"), tree)
 
 
 @pytest.fixture

@@ -9,13 +9,10 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from builder.debian.toolbox import toolbox
 from builder.disk import partitions
-from builder.disk.esp import write_esp
 from builder.recover import recover_stick
 from builder.store import xfs
 from builder.store.plainview import plain_view
-from builder.store.storeimage import write_store
 from builder.store.storewalk import files_in
 from builder.store.xfswalk import Xfs
 from builder.verify import verify_stick
@@ -26,18 +23,13 @@ from soulpad.base.secrets import generate_passphrase
 from soulpad.base.units import MIB
 from soulpad.cli.main import main
 from soulpad.store.layout import PARCELS
-from soulpad.store.stick import ESP_LABEL, PAYLOAD_OFFSET_BYTES
-
-from .test_inspect import (
-    CHEAP,
-    DESCRIPTION,
+from soulpad.store.stick import PAYLOAD_OFFSET_BYTES
+from tests.component.smallstick import (
     DISK_BYTES,
-    KEY,
     PASSPHRASE,
-    STICK_ID,
     WORK,
     parcel_tree,
-    put_host,
+    small_stick,
 )
 
 pytestmark = pytest.mark.component
@@ -55,17 +47,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> dict[PurePosixPath, xfs.Co
 
 @pytest.fixture(scope="module")
 def stick(tmp_path_factory: pytest.TempPathFactory, tree: dict[PurePosixPath, xfs.Content]) -> Path:
-    folder = tmp_path_factory.mktemp("stick")
-    image = folder / "stick.img"
-    layout = partitions.plan(720 * MIB, 4 * MIB, STICK_ID, esp_bytes=272 * MIB, host_slot_bytes=8 * MIB)
-    partitions.write_table(image, layout)
-    write_esp(image, layout.of("esp"), ESP_LABEL, {"soulpad.json": DESCRIPTION.encode()})
-    put_host(image, layout, folder)
-    store = layout.of("parcels")
-    write_store(
-        image, store.offset_bytes, store.size_bytes, tree, PASSPHRASE, KEY, CHEAP, toolbox().argv, Silent(), folder
-    )
-    return image
+    return small_stick(tmp_path_factory.mktemp("stick"), tree)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from soulpad.base.progress import Silent
 from soulpad.base.run import run
 from soulpad.base.units import MIB
 from soulpad.cli.main import main
-from tests.component.loops import loop_device
+from tests.component.loops import failing_device, loop_device
 
 pytestmark = [
     pytest.mark.component,
@@ -192,12 +192,7 @@ def test_a_stick_written_before_can_be_written_again(stick: Path, image: tuple[P
 def test_a_device_that_fails_while_being_written_is_named_with_the_byte(
     tmp_path: Path, image: tuple[Path, Layout]
 ) -> None:
-    with ExitStack() as undo:
-        small = tmp_path / "small"
-        small.mkdir()
-        run(["mount", "-t", "tmpfs", "-o", "size=24M", "tmpfs", small])
-        undo.callback(run, ["umount", small])
-        device = undo.enter_context(loop_device(small / "backing", DEVICE_BYTES))
+    with failing_device(tmp_path, DEVICE_BYTES, 24 * MIB) as device:
         with pytest.raises(DeviceFailed, match=r"cannot be written at byte \d+: "):
             written(image[0], device)
         with pytest.raises(BadImage):

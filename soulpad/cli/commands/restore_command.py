@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from builder.create import CreatedStick, StickSpec
 from builder.device.devices import StickDevice, resolve
 from builder.places import IMAGES
-from builder.restore import Beside, restore_parcel, restore_stick, stick_it_was
+from builder.restore import Beside, restore_device, restore_parcel, restore_stick, stick_it_was
 from builder.store.luks import LuksSpec
-from builder.write import WriteOptions, write_image
 from lookaside.cache import Cache
 from lookaside.keyring import Key, open_repository
 from lookaside.othercopies import WithOtherCopies
@@ -45,7 +43,7 @@ EPILOG = """examples:
 
 The session goes on where the version was made. The new stick's passphrase is the repository's unless you say otherwise.
 A device is refused unless it is a USB or removable disk that nobody uses; all that it holds is lost. The stick's image
-is made first, in --scratch, and removed afterwards.
+is made first, in --scratch, and removed afterwards; if the device fails, it is kept.
 Another stick of the same person may still hold most of it: name it with --source, and it need not come from far. What
 must, and may take hours, can be kept with --cache: broken off and run again, it need not come a second time.
 
@@ -200,10 +198,7 @@ def restore_all(
     with progress() as bar:
         if device is None:
             return restore_stick(arguments.out, spec, *given, bar)
-        with tempfile.TemporaryDirectory(dir=arguments.scratch, prefix=".soulpad-restore-") as folder:
-            made = restore_stick(Path(folder) / "stick.img", spec, *given, bar)
-            write_image(made.image, device, WriteOptions(), bar)
-            return replace(made, image=device.path)
+        return restore_device(device, arguments.scratch, spec, *given, bar)
 
 
 def spec_of(
