@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 from hypothesis import settings
 
@@ -18,3 +20,5 @@ def pytest_configure(config: pytest.Config) -> None:
     if inputs := config.getoption("--fuzz-inputs"):
         settings.register_profile("fuzz", max_examples=inputs)  # as patient
         settings.load_profile("fuzz")
+    # A job in the background of a shell without job control ignores Ctrl-C, and so would all that tests send it to.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
