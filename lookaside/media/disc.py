@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import ENOENT
@@ -20,7 +21,7 @@ _NONSENSE = (PyCdlibException, ValueError, TypeError, LookupError, AttributeErro
 
 
 class DiscTree:
-    """A ``Tree`` in a disc image or a drive. Open until ``close``."""
+    """A ``Tree`` in a disc image or a drive, which is open until nobody has the tree any more."""
 
     def __init__(self, path: Path) -> None:
         """Reads all folders. Raises SourceUnusable."""
@@ -31,6 +32,7 @@ class DiscTree:
                 disc.open_fp(file)
                 self._places = dict(files_on(disc))
             self._descriptor = os.open(path, os.O_RDONLY)
+            weakref.finalize(self, os.close, self._descriptor)  # or a drive whose source was removed would stay shut
         except OSError as error:
             raise SourceUnusable(f"{path} cannot be read: {error.strerror}.", "see whether the disc is in it") from None
 
@@ -52,9 +54,6 @@ class DiscTree:
     def read(self, path: str, offset: int, count: int) -> bytes:
         start, file_bytes = self._place(path)
         return read_fully(self._descriptor, start + offset, max(0, min(count, file_bytes - offset)))
-
-    def close(self) -> None:
-        os.close(self._descriptor)
 
     def _place(self, path: str) -> tuple[int, int]:
         try:

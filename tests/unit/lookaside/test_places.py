@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from lookaside.media.shelf import Shelf
 from lookaside.media.trees import FolderTree, opened
 from lookaside.places import places_named, sources_of
 from lookaside.sealed import Opened
+from lookaside.source import FirstOf
 from soulpad.base.errors import UsageError
 
 from .scene import CONTENT, Scene, scene
@@ -108,7 +110,20 @@ def test_a_file_of_a_disc_ends_where_it_ends(here: Scene) -> None:
     assert (file.seek(2), file.read(3), file.read(2)) == (2, content[2:5], content[5:7])
     with pytest.raises(FileNotFoundError):
         tree.names("nowhere")
-    tree.close()
+
+
+def test_a_drive_whose_disc_is_no_longer_asked_can_be_opened(here: Scene) -> None:
+    disc = pressed(here.root, here.folder / "disc.iso")
+    sources = FirstOf([Opened(Shelf(DiscTree(disc)), DOMAIN)])
+    assert is_open(disc)
+    sources.remove(sources.sources[0].name)
+    assert not is_open(disc)
+
+
+def is_open(path: Path) -> bool:
+    """Whether this process has the file open."""
+    descriptors = Path("/proc/self/fd").iterdir()
+    return any(os.path.realpath(descriptor) == str(path) for descriptor in descriptors)
 
 
 @pytest.mark.parametrize("content", [b"", b"no disc", bytes(1 << 17)])
