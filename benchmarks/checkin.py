@@ -7,6 +7,7 @@ from the page cache, and writes to a repository on this machine's disk. Needs ro
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -98,6 +99,7 @@ def one_run(series: Path, versions: list[dict[str, str]], progress: Progress) ->
                 progress.step(f"{side.name}: version {number + 1} of {len(folders)}")
                 folder.rename(current)  # one name for all versions, as in a backup of the same disk
                 warm(current)
+                os.sync()  # what others left to be written is not waited for
                 result.setdefault(side.name, []).append(side.measured(number, current, before, scratch))
                 before = current.rename(folder)
         progress.step("restoring the last version, to compare it")
