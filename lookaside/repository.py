@@ -125,11 +125,12 @@ class Repository:
         return decode_manifest(self.domain, encoded)
 
     def forget(self, parcel: str, number: int, pin: Pin) -> None:
-        """Deletes a version that is not the newest; what it alone needs goes when garbage is collected. Its manifest
-        stays as long as others are differences against it. Raises BadInput, PinBroken, OSError."""
+        """Deletes a version that is not the newest, if nobody else has; what it alone needs goes when garbage is
+        collected. Its manifest stays as long as others are differences against it. Raises BadInput, PinBroken,
+        OSError."""
         known = self.versions(parcel)
         if number not in known:
-            raise BadInput(f"Parcel {parcel} has no version {number}.", f"list them: soulpad versions {self.root}")
+            return
         if number == max(known):
             raise BadInput(f"Version {number} is the parcel's newest, so it stays.", "forget older ones")
         pin.require()

@@ -8,7 +8,7 @@ from pathlib import Path
 from lookaside.marks import pinned
 from lookaside.repository import Repository, repository_trouble
 from lookaside.retention import Kept, to_forget
-from soulpad.base.errors import UsageError
+from soulpad.base.errors import BadInput, UsageError
 from soulpad.cli.keys import OF, add_key_arguments, domain_of
 from soulpad.cli.output import emit, people
 from soulpad.store.versionfacts import all_facts, parcel_named
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     with repository_trouble(root):
         repository = Repository.open(root, domain_of(root, arguments))
         parcel = parcel_named(repository, arguments.parcel)
-        numbers = sorted(arguments.version) if kept is None else by_policy(repository, parcel, kept)
+        numbers = named(repository, parcel, arguments.version) if kept is None else by_policy(repository, parcel, kept)
         if not arguments.dry_run:
             forget(repository, parcel, numbers)
     if arguments.json:
@@ -60,13 +60,21 @@ def policy_of(arguments: argparse.Namespace) -> Kept | None:
     return None if arguments.version else kept
 
 
+def named(repository: Repository, parcel: str, numbers: list[int]) -> list[int]:
+    """The numbers that were named, oldest first. Raises BadInput for one that there is not."""
+    for number in set(numbers) - repository.versions(parcel).keys():
+        raise BadInput(f"There is no version {number}.", f"list them: soulpad versions {repository.root}")
+    return sorted(set(numbers))
+
+
 def by_policy(repository: Repository, parcel: str, kept: Kept) -> list[int]:
     """The numbers that go, oldest first."""
     return to_forget([version.dated for version in all_facts(repository, parcel)], kept)
 
 
 def forget(repository: Repository, parcel: str, numbers: list[int]) -> None:
-    """Deletes one after the other: a cut leaves some of them for the next run. Raises BadInput, OSError."""
+    """Deletes one after the other: a cut leaves some of them for the next run, and what others delete meanwhile is
+    gone as well. Raises BadInput, OSError."""
     with pinned(repository.root) as pin:
         for number in numbers:
             repository.forget(parcel, number, pin)

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from lookaside.collecting import collect
@@ -76,6 +76,7 @@ def all_pins(root: Path) -> list[str]:
     turns=TURNS,
     killed=st.sets(st.integers(0, 3)),
 )
+@example(["a"], ((write_and_forget, "a"), (write_and_forget, "a")), [(1, 30)], set())  # both forget the same version
 def test_no_version_lacks_anything_whoever_works_at_once_and_whoever_is_killed(
     first: list[str],
     writers: tuple[tuple[Callable[..., None], str], ...],
