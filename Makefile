@@ -19,8 +19,8 @@ demo: setup ## build a stick and let one session wander from PC A to PC B (emula
 	$(SUDO) $(PYTHON) -m demo.walk
 
 .PHONY: test
-test: setup check ## set up everything and pass all tests, the cheap ones first
-	$(SUDO) $(PYTHON) -m pytest $(TWO_AT_A_TIME) tests/unit tests/formats tests/component tests/boot
+test: setup check ## set up everything and pass all tests, the cheap ones first; AGAIN=1: also where nothing has changed
+	$(SUDO) $(PYTHON) -m tests.unchanged $(if $(AGAIN),--again) $(TWO_AT_A_TIME) tests/unit tests/formats tests/component tests/boot
 
 .PHONY: check
 check: setup ## lint, formatting, strict types, and who imports whom
