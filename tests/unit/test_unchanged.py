@@ -17,7 +17,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (root / "tests").mkdir(parents=True)
     (root / "tests/test_it.py").write_text("def test_it() -> None:\n    assert True\n")
     (root / ".gitignore").write_text("/build/\n__pycache__/\n*.egg-info/\n")
-    (root / "pytest.ini").write_text("[pytest]\n")
+    (root / "pytest.ini").write_text("[pytest]\naddopts = -ra\n")
     monkeypatch.setattr(unchanged, "ROOT", root)
     monkeypatch.setattr(unchanged, "PASSED", tmp_path / "stamps" / "passed.json")
     return root
